@@ -1,0 +1,87 @@
+"""What the trainer trains on: pictures already encoded to latents, captions already encoded to conditionings.
+
+Built by `training.encode`, read by the training loop. It holds keys and sizes only; tensors are read from the
+cache on disk when a step needs them, so memory does not grow with the number of pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """One encoded caption, as the host's CONDITIONING holds it."""
+
+    cross_attn: Tensor
+    """(1, tokens, width), float32, on the CPU."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """The tensors that came with it (`pooled_output` (1, width), `attention_mask`, ...)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture at one training size."""
+
+    name: str
+    """File name, for messages."""
+    image_key: str
+    """Content hash of the picture's bytes."""
+    captions: tuple[str, ...]
+    """Final texts, trigger included: one, or several variants to draw from."""
+    latent_key: str
+    flipped_latent_key: str | None
+    """Set when the mirrored picture is encoded too."""
+    repeats: int
+    original_size: Size
+    """Size of the upright picture before resizing (SDXL's size conditioning wants it)."""
+    crop: Size
+    """(top, left) of the crop in the resized picture, in pixels."""
+    target_size: Size
+    """The bucket: entries of one batch share it."""
+
+
+class TensorCache(Protocol):
+    """Where encoded tensors are read from (`training.cache.DiskCache`, or a dict in tests)."""
+
+    def latent(self, key: str) -> Tensor:
+        """(channels, height, width) or (channels, frames, height, width), float32, as the VAE gave it."""
+        ...
+
+    def conditioning(self, caption: str) -> Conditioning: ...
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A dataset, encoded. Immutable; the host may cache it and drop it at will."""
+
+    entries: tuple[Entry, ...]
+    cache: TensorCache
+    trigger: str
+    fingerprint: str
+    """sha256 over picture contents, captions, crops, and the identities of VAE and text encoder."""
+    image_count: int
+    notes: tuple[str, ...] = ()
+    """What the user should know (skipped files, enlarged pictures, cut captions)."""
+
+    @property
+    def samples_per_epoch(self) -> int:
+        return sum(entry.repeats for entry in self.entries)
+
+    def latent(self, entry: Entry, flip: bool = False) -> Tensor:
+        key = entry.flipped_latent_key if flip and entry.flipped_latent_key else entry.latent_key
+        return self.cache.latent(key)
+
+    def conditioning(self, entry: Entry, variant: int = 0) -> Conditioning:
+        return self.cache.conditioning(entry.captions[variant % len(entry.captions)])
+
+    def empty_conditioning(self) -> Conditioning:
+        """The encoding of an empty caption, for caption dropout."""
+        return self.cache.conditioning("")
