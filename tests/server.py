@@ -1,0 +1,53 @@
+"""A real ComfyUI server with the pack in it, for tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from danlu.demo.server import Client, HostProcess
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class Server(Client):
+    """A server and its client in one: `server.run(graph)`, `server.upload(...)`, `server.restart()`."""
+
+    def __init__(self, base: Path, *args: str):
+        self.base = base
+        self.process = HostProcess(comfyui_tree(), base, packs={"danlu": REPOSITORY}, args=("--cpu", *args))
+        super().__init__("http://127.0.0.1")
+
+    def start(self) -> Server:
+        self.process.start()
+        self.url = self.process.url
+        self.__enter__()
+        return self
+
+    def stop(self) -> None:
+        self.__exit__()
+        self.process.stop()
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        self.process.kill()
+        self.__exit__()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def put(self, source: Path, name: str) -> None:
+        """Links a file into the base directory: `put(model, "models/vae/tiny.safetensors")`."""
+        place = self.base / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source)
+
+
+def comfyui_tree() -> Path:
+    tree = os.environ.get("DANLU_COMFYUI")
+    if not tree:
+        pytest.skip("DANLU_COMFYUI names no ComfyUI tree (`python dev.py test` sets it)")
+    return Path(tree)
