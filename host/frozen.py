@@ -1,0 +1,188 @@
+"""Lending the host's loaded weights to autograd without copying, changing or keeping any of them.
+
+Three facts of the host (0.30) make this necessary:
+
+- Loader nodes run in `torch.inference_mode`, so every parameter of a MODEL is an inference tensor, which autograd
+  refuses. `aliases` puts tensors over the same storage in their place, and afterwards the same objects back.
+- On an fp8, fp16 or offloaded base a layer computes with a cast or borrowed weight. A plain backward keeps it: twice
+  the base in memory and, where the buffer is re-used by the next layer, wrong gradients. `frozen_layers` runs each
+  layer in an autograd function that keeps the module only and asks for its weight again in backward.
+- Layers that need no cast call torch directly, with weights in the base's dtype; they too go through
+  `comfy.ops.cast_bias_weight`, the one door by which the host hands out weights.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.ops
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def aliases(root: nn.Module) -> Iterator[None]:
+    """Replaces inference tensors of `root` by aliases of the same storage; enter outside of inference mode."""
+    kept: list[tuple[dict[str, Any], str, Tensor]] = []
+    try:
+        for module in root.modules():
+            for table in (module._parameters, module._buffers):
+                for name, tensor in list(table.items()):
+                    if tensor is not None and tensor.is_inference() and _is_plain(tensor):
+                        kept.append((table, name, tensor))
+                        table[name] = _alias(tensor)  # type: ignore[assignment]
+        yield
+    finally:
+        for table, name, tensor in kept:
+            table[name] = tensor
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    # The host's QuantizedTensor has no storage of its own; its layers are always frozen ones.
+    return type(tensor) in (Tensor, nn.Parameter)
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+
+
+@contextmanager
+def borrowed_weight(module: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The layer's weight and bias in the dtype and on the device of `like`, given back on exit."""
+    weight, bias, stream = comfy.ops.cast_bias_weight(module, like, offloadable=True)
+    try:
+        yield weight, bias
+    finally:
+        comfy.ops.uncast_bias_weight(module, weight, bias, stream)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """y = x W^T + b; backward g W."""
+
+    @staticmethod
+    def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.module = module
+        # Detached: the host's quantised layers would choose an autograd function of their own.
+        return _own(forward(x.detach()))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
+        with borrowed_weight(ctx.module, grad) as (weight, _):
+            found = grad @ weight
+        smoothing = getattr(ctx.module, "pre_quant_scale", None)
+        return None, None, found if smoothing is None else found * smoothing.to(found)
+
+
+class _FrozenConv(torch.autograd.Function):
+    """Convolution of any dimension; backward to its input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, module: Any, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.module, ctx.shape = module, x.shape
+        return _own(forward(x))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
+        module = ctx.module
+        # Only the input's shape is needed for its gradient: no storage behind it.
+        shape_only = grad.new_empty(1).expand(ctx.shape)
+        with borrowed_weight(module, grad) as (weight, _):
+            found = torch.ops.aten.convolution_backward(
+                grad,
+                shape_only,
+                weight,
+                None,
+                module.stride,
+                _padding(module),
+                module.dilation,
+                False,
+                [0] * (grad.ndim - 2),
+                module.groups,
+                (True, False, False),
+            )
+        return None, None, found[0]
+
+
+class _FrozenRecompute(torch.autograd.Function):
+    """Any other layer with weights (norms): keeps its input and runs it again in backward."""
+
+    @staticmethod
+    def forward(ctx: Any, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.run = forward
+        ctx.save_for_backward(x)
+        return _own(forward(x))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            again = x.detach().requires_grad_()
+            return None, torch.autograd.grad(ctx.run(again), again, grad)[0]
+
+
+def _own(output: Tensor) -> Tensor:
+    # Blocks change layer outputs in place, which autograd forbids on views made inside a function.
+    return output.clone() if output._is_view() else output
+
+
+def _padding(module: Any) -> list[int]:
+    if module.padding == "same":
+        return [d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    return [0] * len(module.kernel_size) if module.padding == "valid" else list(module.padding)
+
+
+def _frozen_forward(module: nn.Module) -> Callable[..., Tensor] | None:
+    """The layer's forward, made to keep no weight; None for layers without weights of their own."""
+    plain = _cast_forward(module)
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.padding_mode == "zeros":
+        kind: Any = _FrozenConv
+    elif hasattr(module, "in_features") and hasattr(module, "out_features"):
+        kind = _FrozenLinear
+    elif isinstance(module, (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)):
+        return lambda _self, x: _FrozenRecompute.apply(plain, x) if torch.is_grad_enabled() else plain(x)
+    else:
+        return None
+
+    def forward(_self: nn.Module, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if args or kwargs or not torch.is_grad_enabled():
+            return plain(x, *args, **kwargs)
+        return kind.apply(module, plain, x)
+
+    return forward
+
+
+def _cast_forward(module: Any) -> Callable[..., Tensor]:
+    # `forward_comfy_cast_weights` is what the host itself runs whenever a cast is needed. Quantised layers choose
+    # in their own forward between a quantised product and a cast.
+    if isinstance(module, comfy.ops.CastWeightBiasOp) and _is_plain(module.weight):
+        return getattr(module, "forward_comfy_cast_weights", module.forward)
+    return module.forward
+
+
+@contextmanager
+def frozen_layers(root: nn.Module) -> Iterator[None]:
+    """Makes every layer of `root` that has weights run without autograd saving them, for the time of the context."""
+    replaced: list[tuple[nn.Module, Any]] = []
+    try:
+        for module in root.modules():
+            if next(module.children(), None) is not None or not _has_weights(module):
+                continue
+            forward = _frozen_forward(module)
+            if forward is not None:
+                replaced.append((module, module.__dict__.get("forward")))
+                module.forward = types.MethodType(forward, module)  # type: ignore[method-assign]
+        yield
+    finally:
+        for module, before in replaced:
+            if before is None:
+                module.__dict__.pop("forward", None)
+            else:
+                module.forward = before  # type: ignore[method-assign]
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return getattr(module, "weight", None) is not None

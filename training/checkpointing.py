@@ -1,0 +1,132 @@
+"""Gradient checkpointing that stays right where blocks change their inputs in place.
+
+`torch.utils.checkpoint` recomputes on detached tensors and so loses the version check that guards autograd
+against in-place changes: on Flux-like blocks (`x += ...`) it returns wrong gradients without a word. Here a block
+runs on copies of its inputs, and its recomputation runs under `allow_mutation_on_saved_tensors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+Run = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
+
+
+class _Checkpoint(torch.autograd.Function):
+    """Keeps a block's inputs instead of its activations."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, rng: Tensor, inputs: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.run, ctx.inputs, ctx.rng = run, inputs, rng
+        ctx.save_for_backward(*tensors[:inputs])
+        ctx.parameters = tensors[inputs:]
+        # The block may change its inputs: it gets copies, and what is kept stays as it was.
+        return run([t.clone() for t in tensors[:inputs]])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        inputs = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
+        with torch.enable_grad(), _mutable(), torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(ctx.rng)
+            # A leaf that requires grad cannot be changed in place: the block gets a copy of it.
+            outputs = ctx.run([t.clone() for t in inputs])
+            pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
+            wanted = [t for t in inputs if t.requires_grad]
+            found = torch.autograd.grad(
+                [o for o, _ in pairs], [*wanted, *ctx.parameters], [g for _, g in pairs], allow_unused=True
+            )
+        of_inputs = iter(found[: len(wanted)])
+        return (
+            None,
+            None,
+            None,
+            *(next(of_inputs) if t.requires_grad else None for t in inputs),
+            *found[len(wanted) :],
+        )
+
+
+@contextlib.contextmanager
+def _mutable() -> Iterator[None]:
+    """`allow_mutation_on_saved_tensors`, which cannot be nested, entered only when it is not active."""
+    try:
+        context = allow_mutation_on_saved_tensors()
+        context.__enter__()
+    except RuntimeError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        context.__exit__(None, None, None)
+
+
+def _checkpointed(
+    forward: Callable[..., Any], parameters: Sequence[nn.Parameter]
+) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    def wrapped(*args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        slots = [*args, *kwargs.values()]
+        where = [i for i, value in enumerate(slots) if isinstance(value, Tensor)]
+        single: list[bool] = []
+
+        def run(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            filled = list(slots)
+            for i, tensor in zip(where, tensors, strict=True):
+                filled[i] = tensor
+            out = forward(*filled[: len(args)], **dict(zip(kwargs, filled[len(args) :], strict=True)))
+            single.append(isinstance(out, Tensor))
+            return (out,) if isinstance(out, Tensor) else tuple(out)
+
+        tensors = [slots[i] for i in where]
+        out = _Checkpoint.apply(run, torch.get_rng_state(), len(where), *tensors, *parameters)
+        return out[0] if single[0] else out
+
+    return wrapped
+
+
+def blocks_of(network: nn.Module) -> dict[str, nn.Module]:
+    """The repeated blocks worth checkpointing: members of a `ModuleList` that are called as modules.
+
+    UNets keep containers in their lists (the host walks through their children): there, the residual and
+    transformer blocks inside are taken.
+    """
+    found: dict[str, nn.Module] = {}
+    for name, module in network.named_modules():
+        if any(name.startswith(f"{outer}.") for outer in found):
+            continue
+        if _is_block(module):
+            found[name] = module
+    return found
+
+
+def _is_block(module: nn.Module) -> bool:
+    kind = type(module).__name__
+    return "Block" in kind and not isinstance(module, (nn.Sequential, nn.ModuleList))
+
+
+@contextlib.contextmanager
+def checkpointed(network: nn.Module, adapters: dict[str, nn.Module]) -> Iterator[None]:
+    """Checkpoints every block of `network` for the time of the context.
+
+    `adapters`: path of a layer -> its adapter; a block's gradient function has to know the adapters inside it.
+    """
+    blocks = blocks_of(network)
+    before = {name: block.__dict__.get("forward") for name, block in blocks.items()}
+    try:
+        for name, block in blocks.items():
+            inside = [p for path, a in adapters.items() if path.startswith(f"{name}.") for p in a.parameters()]
+            block.forward = _checkpointed(block.forward, inside)  # type: ignore[method-assign]
+        yield
+    finally:
+        for name, block in blocks.items():
+            if before[name] is None:
+                block.__dict__.pop("forward", None)
+            else:
+                block.forward = before[name]  # type: ignore[method-assign]

@@ -1,0 +1,216 @@
+"""The training loop: steps, optimizer, schedule, progress. It names no model and no widget."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+from ..errors import DanluError
+from .adapters import AdapterSet
+from .batches import BatchPlan
+from .checkpointing import checkpointed
+from .config import TrainingConfig
+from .data import Entry, TrainingData
+from .model import BaseModel, RowCondition
+from .objective import add_noise, sample_sigma, target
+from .reporter import Reporter, StepReport
+from .rng import generator, uniform
+
+log = logging.getLogger(__name__)
+
+_IN_PLACE = "modified by an inplace operation"
+"""What autograd says of a model that changes saved tensors (Flux blocks do `x += ...`)."""
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """What a finished step leaves behind."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+
+
+@dataclass
+class Trainer:
+    """One run in memory. `config` is resolved: nothing in it is left on auto."""
+
+    model: BaseModel
+    data: TrainingData
+    adapters: AdapterSet
+    config: TrainingConfig
+    seed: int
+    reporter: Reporter = field(default_factory=Reporter)
+    on_step: Callable[[StepLog], None] = lambda _log: None
+    """Called after each step, inside the loan: cheap things only, or a checkpoint."""
+
+    def __post_init__(self) -> None:
+        self.plan = BatchPlan(self.data.entries, self.config.batch_size, self.seed)
+        self.parameters = self.adapters.parameters()
+        self._mutates = False
+
+    def run(self, steps: int) -> None:
+        """Trains steps 1 to `steps`. Whatever ends it, the model is given back as it was lent."""
+        with ExitStack() as stack:
+            stack.enter_context(self.model.borrowed(self.config.precision, self._largest_batch()))
+            self.adapters.to(self.model.device).train()
+            stack.enter_context(self.adapters.attached(self.model.network))
+            if self.config.gradient_checkpointing == "on":
+                stack.enter_context(checkpointed(self.model.network, dict(self.adapters.adapters)))
+            self._steps(steps)
+
+    def _largest_batch(self) -> list[int]:
+        shapes = [self.data.latent(entry).shape for entry in _one_per_bucket(self.data.entries)]
+        largest = max(shapes, key=math.prod)
+        return [self.config.batch_size, *largest]
+
+    def _steps(self, steps: int) -> None:
+        optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
+        schedule = _schedule(optimizer, self.config)
+        clock = _Clock(steps)
+        for step in range(1, steps + 1):
+            self.reporter.check_interrupt()
+            optimizer.zero_grad(set_to_none=True)
+            loss = self._accumulate(step)
+            if not math.isfinite(loss):
+                raise DanluError(
+                    f"The loss became {loss} at step {step}: training has diverged. "
+                    "Lower the learning rate, or set precision to fp32."
+                )
+            grad_norm = self._clip()
+            rate = optimizer.param_groups[0]["lr"]
+            optimizer.step()
+            schedule.step()
+            self.on_step(StepLog(step, loss, rate, grad_norm))
+            self.reporter.step(clock.report(step, loss, rate))
+
+    def _accumulate(self, step: int) -> float:
+        """Forward and backward of one optimizer step; the mean loss over its rows."""
+        accumulation = self.config.gradient_accumulation
+        micro = range((step - 1) * accumulation, step * accumulation)
+        try:
+            return self._micro_batches(step, micro)
+        except RuntimeError as error:
+            if self._mutates or _IN_PLACE not in str(error):
+                raise
+        # This model changes tensors that autograd keeps: from now on they are copied when that happens.
+        log.info("The model changes activations in place; autograd keeps copies of them.")
+        self._mutates = True
+        for parameter in self.parameters:
+            parameter.grad = None
+        return self._micro_batches(step, micro)
+
+    def _micro_batches(self, step: int, indices: range) -> float:
+        total = 0.0
+        rows_in_step = len(indices) * self.config.batch_size
+        for k, index in enumerate(indices):
+            batch = self._batch(step, k * self.config.batch_size, self.plan.rows(index))
+            for rows in self.model.groups(batch.rows, batch.latent.shape):
+                total += self._backward(batch.select(rows), rows_in_step)
+        return total
+
+    def _backward(self, batch: Batch, rows_in_step: int) -> float:
+        with allow_mutation_on_saved_tensors() if self._mutates else nullcontext():
+            loss = self.loss(batch) * (len(batch.rows) / rows_in_step)
+            loss.backward()
+        return loss.item()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean squared error between the network's answer and its target, over rows and elements."""
+        kind = self.model.prediction
+        noisy = add_noise(kind, batch.latent, batch.noise, batch.sigma)
+        answer = self.model.predict(noisy, batch.sigma, batch.rows)
+        wanted = target(kind, batch.latent, batch.noise, batch.sigma)
+        dtype = torch.promote_types(answer.dtype, torch.float32)
+        return torch.nn.functional.mse_loss(answer.to(dtype), wanted.to(dtype))
+
+    def _batch(self, step: int, first_row: int, entries: Sequence[Entry]) -> Batch:
+        rows = [self._row(step, first_row + i, entry) for i, entry in enumerate(entries)]
+        return Batch(
+            latent=torch.cat([row.latent for row in rows]),
+            noise=torch.cat([row.noise for row in rows]),
+            sigma=torch.cat([row.sigma for row in rows]),
+            rows=tuple(condition for row in rows for condition in row.rows),
+        )
+
+    def _row(self, step: int, row: int, entry: Entry) -> Batch:
+        """Everything random about a row comes from (seed, step, row)."""
+        rng = generator(self.seed, step, row)
+        flip = uniform(rng) < 0.5
+        variant = int(uniform(rng) * len(entry.captions))
+        dropped = uniform(rng) < self.config.caption_dropout
+        text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
+        sigma = sample_sigma(self.config.timestep_sampling, self.model.sigmas, self.model.shift, rng)
+        latent = self.data.latent(entry, flip).clone()[None]
+        noise = torch.randn(latent.shape, generator=rng)
+        device = self.model.device
+        return Batch(
+            latent=self.model.prepare_latent(latent),
+            noise=noise.to(device),
+            sigma=torch.tensor([sigma], dtype=torch.float32, device=device),
+            rows=(RowCondition(text, entry.original_size, entry.crop, entry.target_size),),
+        )
+
+    def _clip(self) -> float:
+        limit = self.config.max_grad_norm or math.inf
+        return float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows: latents and noise (B, channels, ...), sigma (B,), and what steers each."""
+
+    latent: Tensor
+    noise: Tensor
+    sigma: Tensor
+    rows: tuple[RowCondition, ...]
+
+    def select(self, indices: Sequence[int]) -> Batch:
+        where = torch.tensor(indices, device=self.sigma.device)
+        return Batch(
+            self.latent[where], self.noise[where], self.sigma[where], tuple(self.rows[i] for i in indices)
+        )
+
+
+def _one_per_bucket(entries: Sequence[Entry]) -> list[Entry]:
+    return list({entry.target_size: entry for entry in entries}.values())
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig
+) -> torch.optim.lr_scheduler.LRScheduler:
+    from diffusers.optimization import get_scheduler
+
+    name = "constant_with_warmup" if config.lr_scheduler == "constant" else config.lr_scheduler
+    return get_scheduler(
+        name,
+        optimizer,
+        num_warmup_steps=config.warmup_steps,
+        num_training_steps=max(config.schedule_steps, config.warmup_steps + 1),
+    )
+
+
+class _Clock:
+    """Speed as the user feels it: an average that follows the last steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._last = time.perf_counter()
+        self._mean: float | None = None
+
+    def report(self, step: int, loss: float, learning_rate: float) -> StepReport:
+        now = time.perf_counter()
+        took, self._last = now - self._last, now
+        self._mean = took if self._mean is None else 0.9 * self._mean + 0.1 * took
+        return StepReport(step, self.steps, loss, learning_rate, self._mean, self._mean * (self.steps - step))

@@ -1,0 +1,73 @@
+"""What the training loop needs from a base model. `host.model.HostModel` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .data import Conditioning, Size
+from .objective import Prediction
+
+
+@dataclass(frozen=True)
+class RowCondition:
+    """All that steers one row of a batch."""
+
+    text: Conditioning
+    original_size: Size
+    crop: Size
+    target_size: Size
+
+
+class BaseModel(Protocol):
+    """A frozen diffusion model, lent for the time of training."""
+
+    @property
+    def family(self) -> str:
+        """Row of `training.families`."""
+        ...
+
+    @property
+    def prediction(self) -> Prediction: ...
+
+    @property
+    def sigmas(self) -> Tensor | None:
+        """The noise levels of a discrete schedule, ascending; None for flow models."""
+        ...
+
+    @property
+    def shift(self) -> float:
+        """The flow schedule's own shift (1 where there is none)."""
+        ...
+
+    @property
+    def network(self) -> nn.Module:
+        """Where adapters are attached."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def borrowed(self, precision: str, latent_shape: Sequence[int]) -> AbstractContextManager[None]:
+        """Loads the model and lends it: inside, gradients flow through it. Undone on exit, whatever happens.
+
+        `latent_shape` (B, channels, ...) of the largest batch, for the memory to keep free.
+        """
+        ...
+
+    def prepare_latent(self, latent: Tensor) -> Tensor:
+        """(1, channels, ...) as the VAE gave it -> as the network wants it."""
+        ...
+
+    def groups(self, rows: Sequence[RowCondition], latent_shape: torch.Size) -> list[list[int]]:
+        """Indices of rows that can share one forward pass (text of equal length), in order."""
+        ...
+
+    def predict(self, noisy: Tensor, sigma: Tensor, rows: Sequence[RowCondition]) -> Tensor:
+        """The network's raw answer (B, ...) to `noisy` (B, ...) at `sigma` (B,); one call with B rows."""
+        ...

@@ -1,0 +1,65 @@
+"""What the network is asked to predict, and at which noise level.
+
+Three kinds of prediction, read off the host's `model_sampling` (x0 clean latent, n unit noise, s sigma):
+
+    flow  x_s = (1 - s) x0 + s n     target n - x0                        (rectified flow, arXiv:2209.03003)
+    eps   x_s = x0 + s n             target n                             (DDPM in VE form, arXiv:2006.11239)
+    v     x_s = x0 + s n             target (n - s x0) / sqrt(s^2 + 1)    (arXiv:2202.00512, VE form)
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Prediction(Enum):
+    EPS = "eps"
+    V = "v"
+    FLOW = "flow"
+
+
+def _per_row(sigma: Tensor, like: Tensor) -> Tensor:
+    return sigma.view(-1, *([1] * (like.ndim - 1))).to(like)
+
+
+def add_noise(kind: Prediction, latent: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """The noisy latent; `latent` and `noise` (B, ...), `sigma` (B,)."""
+    s = _per_row(sigma, latent)
+    if kind is Prediction.FLOW:
+        return (1.0 - s) * latent + s * noise
+    return latent + s * noise
+
+
+def target(kind: Prediction, latent: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """What the network should answer for `add_noise` of the same arguments."""
+    if kind is Prediction.FLOW:
+        return noise - latent
+    if kind is Prediction.EPS:
+        return noise
+    s = _per_row(sigma, latent)
+    return (noise - s * latent) / torch.sqrt(s * s + 1.0)
+
+
+def sample_sigma(sampling: str, sigmas: Tensor | None, shift: float, rng: torch.Generator) -> float:
+    """One sigma.
+
+    `sigmas`: the host's table of noise levels, ascending, for discrete schedules (eps, v): one of its rows is
+    drawn. None for flow models, whose sigma is drawn from (0, 1]:
+
+        uniform  u              sigmoid  1 / (1 + exp(-N(0, 1)))          (arXiv:2403.03206, logit-normal(0, 1))
+        shift    shift u / (1 + (shift - 1) u)
+    """
+    if sampling == "sigmoid":
+        u = 1.0 / (1.0 + math.exp(-torch.randn((), generator=rng, dtype=torch.float64).item()))
+    else:
+        u = 1.0 - torch.rand((), generator=rng, dtype=torch.float64).item()
+    if sampling == "shift":
+        u = shift * u / (1.0 + (shift - 1.0) * u)
+    if sigmas is None:
+        return u
+    row = min(len(sigmas) - 1, int(u * len(sigmas)))
+    return float(sigmas[row])

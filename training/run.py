@@ -1,0 +1,153 @@
+"""Training a LoRA from start to finished file: what a train node calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import DanluError
+from .adapters import AdapterSet
+from .config import LoRAConfig, TrainingConfig, as_dict, check
+from .data import TrainingData
+from .families import Resolved, auto_steps, resolve
+from .loop import StepLog, Trainer
+from .model import BaseModel
+from .reporter import Reporter
+from .store import RunHandle, RunStore, run_id
+from .targets import select
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything a run depends on."""
+
+    model: BaseModel
+    base_identity: str
+    data: TrainingData
+    runs_folder: Path
+    steps: int = -1
+    """Train until this step; -1: from the number of pictures."""
+    save_every: int = -1
+    """-1: a tenth of the steps."""
+    keep_last: int = -1
+    seed: int = 0
+    name: str = "lora"
+    lora: LoRAConfig = field(default_factory=LoRAConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    lora: dict[str, Tensor]
+    metadata: dict[str, str]
+    handle: RunHandle
+    losses: list[float]
+    resolved: Resolved
+    summary: str
+
+
+def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
+    """Trains, or answers from disk when this very run has reached the step before."""
+    steps = _steps(request)
+    check(request.lora)
+    check(request.training)
+    flow = request.model.prediction.value == "flow"
+    resolved = resolve(request.model.family, flow, request.lora, request.training, steps)
+    summary = describe(request.data, resolved.training, steps)
+    reporter.text(summary)
+    manifest = _manifest(request, resolved)
+    store = RunStore(request.runs_folder / run_id(manifest))
+    if not store.checkpoint_path(steps).exists():
+        _train(request, resolved, steps, store, manifest, reporter)
+    tensors, metadata = store.load_checkpoint(steps)
+    handle = RunHandle(store.folder, steps, request.name)
+    return TrainResult(tensors, metadata, handle, store.losses(steps), resolved, summary)
+
+
+def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:
+    """The plan in one line: "25 images × repeats 1, batch 1 → 2,000 steps = 80 epochs"."""
+    rows = training.batch_size * training.gradient_accumulation
+    epochs = steps * rows / data.samples_per_epoch
+    repeats = sorted({entry.repeats for entry in data.entries})
+    shown = f"{repeats[0]}" if len(repeats) == 1 else f"{repeats[0]}–{repeats[-1]}"
+    times = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.1f}"
+    sizes = len(data.entries) // max(1, data.image_count)
+    resolutions = f" × {sizes} resolutions" if sizes > 1 else ""
+    return (
+        f"{data.image_count} images{resolutions} × repeats {shown}, batch {rows} "
+        f"→ {steps:,} steps = {times} epochs"
+    )
+
+
+def _steps(request: TrainRequest) -> int:
+    if request.steps == -1:
+        return auto_steps(request.data.image_count)
+    if request.steps < 1:
+        raise DanluError(f"steps is {request.steps}; give 1 or more, or -1 for a number from the pictures.")
+    return request.steps
+
+
+def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "base": request.base_identity,
+        "data": request.data.fingerprint,
+        "lora": as_dict(resolved.lora),
+        "training": as_dict(resolved.training),
+        "seed": request.seed,
+    }
+
+
+def _train(
+    request: TrainRequest,
+    resolved: Resolved,
+    steps: int,
+    store: RunStore,
+    manifest: Mapping[str, Any],
+    reporter: Reporter,
+) -> None:
+    layers = select(request.model.network, resolved.lora)
+    adapters = AdapterSet.create(layers, resolved.lora, request.seed)
+    store.start(manifest)
+    every = max(1, steps // 10) if request.save_every < 1 else request.save_every
+
+    def finish_step(entry: StepLog) -> None:
+        store.append_log(entry)
+        if entry.step % every == 0 or entry.step == steps:
+            facts = checkpoint_facts(request, resolved, entry.step)
+            store.save_checkpoint(entry.step, adapters.state_dict(), facts)
+            store.keep_last(request.keep_last, steps)
+
+    log.info("%d adapters of rank %d; %s", len(layers), resolved.lora.rank, "; ".join(resolved.choices))
+    trainer = Trainer(
+        request.model, request.data, adapters, resolved.training, request.seed, reporter, finish_step
+    )
+    trainer.run(steps)
+
+
+def checkpoint_facts(request: TrainRequest, resolved: Resolved, step: int) -> dict[str, str]:
+    """What a file made from this checkpoint says about itself (values are strings: safetensors metadata)."""
+    training, lora = resolved.training, resolved.lora
+    sizes = sorted({entry.target_size for entry in request.data.entries})
+    return {
+        "family": request.model.family,
+        "prediction": request.model.prediction.value,
+        "trigger": request.data.trigger,
+        "step": str(step),
+        "seed": str(request.seed),
+        "rank": str(lora.rank),
+        "alpha": str(lora.alpha),
+        "learning_rate": str(training.learning_rate),
+        "optimizer": training.optimizer,
+        "lr_scheduler": training.lr_scheduler,
+        "batch_size": str(training.batch_size),
+        "images": str(request.data.image_count),
+        "resolution": ",".join(f"{width}x{height}" for height, width in sizes),
+    }
