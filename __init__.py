@@ -18,10 +18,11 @@ async def comfy_entrypoint() -> ComfyExtension:
 
     class Danlu(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
-            """Every module of `nodes/` ends in NODES = [...]."""
+            """Every module of `nodes/` ends in NODES = [...]; helpers have names that begin with _."""
             from . import nodes
 
-            modules = [f"{nodes.__name__}.{found.name}" for found in pkgutil.iter_modules(nodes.__path__)]
-            return [node for name in modules for node in importlib.import_module(name).NODES]
+            names = [found.name for found in pkgutil.iter_modules(nodes.__path__) if found.name[0] != "_"]
+            modules = [importlib.import_module(f"{nodes.__name__}.{name}") for name in names]
+            return [node for module in modules for node in module.NODES]
 
     return Danlu()
