@@ -20,6 +20,7 @@ from ..training.data import TrainingData
 from ..training.model import RowCondition
 from ..training.objective import Prediction
 from .frozen import aliases, frozen_layers
+from .lora import kohya_names
 
 FLUX_GUIDANCE = 1.0
 """Guidance-distilled models are trained at 1.0 by every trainer; the host fills in 3.5 when nothing is said."""
@@ -131,6 +132,9 @@ class HostModel:
                 yield
             finally:
                 comfy.model_management.in_training, self.model.manual_cast_dtype = before
+
+    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
+        return kohya_names(self.patcher, stems)
 
     def prepare_latent(self, latent: Tensor) -> Tensor:
         return self.model.process_latent_in(latent).to(self.device)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
+
+from ._types import CATEGORY, DatasetType, TrainingDataType
+
+if TYPE_CHECKING:
+    from ..dataset.model import Dataset, FolderRequest
 
 CAPTIONS = ["auto", "txt", "filename", "none"]
-
-DatasetType = io.Custom("DANLU_DATASET")
-TrainingDataType = io.Custom("DANLU_TRAINING_DATA")
 
 
 class DanluLoadDataset(io.ComfyNode):
@@ -20,72 +22,46 @@ class DanluLoadDataset(io.ComfyNode):
         return io.Schema(
             node_id="DanluLoadDataset",
             display_name="Load Dataset (Danlu)",
-            category="Danlu",
+            category=CATEGORY,
             description=(
-                "Loads pictures and their captions from a folder or a .zip file. Drop pictures, a folder or a .zip "
-                "onto the node, or type a folder. Captions are .txt files named like their pictures."
+                "Loads pictures and their captions from a folder or a .zip file. Drop pictures, a folder or a "
+                ".zip onto the node, or type a folder. Captions are .txt files named like their pictures."
             ),
-            search_aliases=["load images", "image folder", "training images", "kohya", "lora dataset", "captions"],
-            inputs=[
-                io.String.Input(
-                    "folder",
-                    default="",
-                    placeholder="a folder, or a .zip file",
-                    tooltip=(
-                        "Folder with the pictures: a full path, or a name below ComfyUI's input or datasets folder. "
-                        "A .zip file works too. Subfolders named like 10_cat repeat their pictures 10 times."
-                    ),
-                ),
-                io.String.Input(
-                    "trigger",
-                    default="",
-                    tooltip=(
-                        "The word that will call what you train, e.g. dantong. It replaces [trigger] in captions; a "
-                        "caption that does not contain it gets it in front."
-                    ),
-                ),
-                io.Combo.Input(
-                    "captions",
-                    options=CAPTIONS,
-                    default="auto",
-                    tooltip=(
-                        "Where captions come from. auto and txt: the .txt file named like the picture; filename: the "
-                        "picture's own name; none: the trigger alone."
-                    ),
-                ),
-                io.String.Input(
-                    "default_caption",
-                    default="",
-                    multiline=True,
-                    tooltip="Caption of pictures that have none. May contain [trigger].",
-                    advanced=True,
-                ),
-                io.Int.Input(
-                    "repeats",
-                    default=1,
-                    min=1,
-                    max=10000,
-                    tooltip="How often each picture counts in one epoch; multiplies the number in 10_cat folder names.",
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "recursive",
-                    default=False,
-                    tooltip=(
-                        "Also read every folder below. Folders named like 10_cat are always read, whatever this says."
-                    ),
-                    advanced=True,
-                ),
+            search_aliases=["load images", "image folder", "training images", "lora dataset", "captions"],
+            inputs=_load_inputs(),
+            outputs=[
+                DatasetType.Output("dataset", display_name="dataset", tooltip="For Encode Dataset (Danlu).")
             ],
-            outputs=[DatasetType.Output("dataset", display_name="dataset")],
             hidden=[io.Hidden.unique_id],
             not_idempotent=True,
             has_intermediate_output=True,
         )
 
     @classmethod
-    def execute(cls, **inputs: Any) -> io.NodeOutput:
-        raise NotImplementedError
+    def fingerprint_inputs(cls, folder: str, **others: Any) -> str:
+        """Runs again when a picture or a caption file on disk has changed."""
+        from ..dataset.scan import fingerprint
+        from ..errors import DanluError
+
+        try:
+            return fingerprint(_request(folder, **others))
+        except DanluError as error:  # execute will say it on the node
+            return str(error)
+
+    @classmethod
+    def execute(cls, folder: str, **others: Any) -> io.NodeOutput:
+        from ..dataset.scan import load_folder
+        from ..host.report import NodeReporter
+
+        reporter = NodeReporter(cls.hidden.unique_id)
+
+        def progress(done: int, total: int) -> None:
+            reporter.check_interrupt()
+            reporter.progress(done, total)
+
+        dataset = load_folder(_request(folder, **others), progress)
+        reporter.text(dataset.report.text())
+        return io.NodeOutput(dataset, ui={"images": _contact_sheet(dataset), "text": [dataset.report.text()]})
 
 
 class DanluEncodeDataset(io.ComfyNode):
@@ -96,60 +72,166 @@ class DanluEncodeDataset(io.ComfyNode):
         return io.Schema(
             node_id="DanluEncodeDataset",
             display_name="Encode Dataset (Danlu)",
-            category="Danlu",
+            category=CATEGORY,
             description=(
-                "Prepares a dataset for training: sorts the pictures into sizes, encodes them with the VAE and their "
-                "captions with the text encoder. What was encoded before is read from disk."
+                "Prepares a dataset for training: sorts the pictures into sizes, encodes them with the VAE and "
+                "their captions with the text encoder. What was encoded before is read from disk."
             ),
-            search_aliases=["vae encode dataset", "latents", "buckets", "aspect ratio", "resolution", "lora dataset"],
-            inputs=[
-                DatasetType.Input("dataset", tooltip="From Load Dataset (Danlu)."),
-                io.Vae.Input("vae", tooltip="The VAE of the model that you train."),
-                io.Clip.Input("clip", tooltip="The text encoder of the model that you train."),
-                io.String.Input(
-                    "resolution",
-                    default="auto",
-                    tooltip=(
-                        "Side of a square with as many pixels as a training picture has: auto, 512, or several such as "
-                        "512,768,1024. auto takes 1024, or less where the pictures have less. Pictures keep their shape."
-                    ),
-                ),
-                io.Int.Input(
-                    "bucket_step",
-                    default=64,
-                    min=8,
-                    max=512,
-                    step=8,
-                    tooltip=(
-                        "Widths and heights are multiples of this. A smaller step crops less and makes more different "
-                        "sizes. Lowered by itself for small resolutions."
-                    ),
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "flip",
-                    default=False,
-                    tooltip="Also train on mirrored pictures. Not for faces, text, or anything with a left and a right.",
-                ),
-                io.Boolean.Input(
-                    "upscale_small",
-                    default=False,
-                    tooltip=(
-                        "Enlarge pictures that are smaller than the resolution. Off: they are trained at their own size, "
-                        "which is sharper."
-                    ),
-                    advanced=True,
-                ),
+            search_aliases=["vae encode dataset", "latents", "buckets", "aspect ratio", "lora dataset"],
+            inputs=_encode_inputs(),
+            outputs=[
+                TrainingDataType.Output(
+                    "training_data", display_name="training_data", tooltip="For Train LoRA (Danlu)."
+                )
             ],
-            outputs=[TrainingDataType.Output("training_data", display_name="training_data")],
             hidden=[io.Hidden.unique_id],
             not_idempotent=True,
             has_intermediate_output=True,
         )
 
     @classmethod
-    def execute(cls, **inputs: Any) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        dataset: Dataset,
+        vae: Any,
+        clip: Any,
+        resolution: str = "auto",
+        bucket_step: int = 64,
+        flip: bool = False,
+        upscale_small: bool = False,
+    ) -> io.NodeOutput:
+        from ..host.encode import HostEncoder
+        from ..host.paths import system_folder
+        from ..host.report import NodeReporter
+        from ..training.encode import EncodeOptions, describe, encode_dataset
+
+        options = EncodeOptions(resolution, bucket_step, flip, upscale_small)
+        reporter = NodeReporter(cls.hidden.unique_id)
+        data = encode_dataset(dataset, HostEncoder(vae, clip), system_folder() / "cache", options, reporter)
+        return io.NodeOutput(data, ui={"text": [describe(data)]})
+
+
+def _load_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "folder",
+            default="",
+            placeholder="drop pictures here, or type a folder",
+            tooltip=(
+                "Folder with the pictures: a full path, or a name below ComfyUI's input or datasets folder. A .zip "
+                "file works too. Subfolders named like 10_cat repeat their pictures 10 times."
+            ),
+        ),
+        io.String.Input(
+            "trigger",
+            default="",
+            placeholder="a word for what you train",
+            tooltip=(
+                "The word that will call what you train, e.g. dantong. It replaces [trigger] in captions; a caption "
+                "without it gets it in front."
+            ),
+        ),
+        io.Combo.Input(
+            "captions",
+            options=CAPTIONS,
+            default="auto",
+            optional=True,
+            tooltip=(
+                "Where captions come from. auto: a .txt (or .caption) file named like the picture; txt: .txt files "
+                "only; filename: the picture's own name; none: the trigger alone."
+            ),
+        ),
+        io.String.Input(
+            "default_caption",
+            default="",
+            multiline=True,
+            optional=True,
+            advanced=True,
+            tooltip="Caption of pictures that have none. May contain [trigger].",
+        ),
+        io.Int.Input(
+            "repeats",
+            default=1,
+            min=1,
+            max=10000,
+            optional=True,
+            advanced=True,
+            tooltip="How often each picture counts in one epoch; multiplies the number of folders named like 10_cat.",
+        ),
+        io.Boolean.Input(
+            "recursive",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip="Also read the folders below. Those named like 10_cat are always read.",
+        ),
+    ]
+
+
+def _encode_inputs() -> list[io.Input]:
+    return [
+        DatasetType.Input("dataset", tooltip="From Load Dataset (Danlu)."),
+        io.Vae.Input("vae", tooltip="The VAE of the model that you train."),
+        io.Clip.Input("clip", tooltip="The text encoder of the model that you train."),
+        io.String.Input(
+            "resolution",
+            default="auto",
+            optional=True,
+            tooltip=(
+                "Training size: 512 means as many pixels as a square of 512 x 512; pictures keep their shape. "
+                "Several (512,768,1024) train each picture at each size. auto: what the model was made for (512 for "
+                "SD1.5, else 1024), or less where the pictures are smaller."
+            ),
+        ),
+        io.Int.Input(
+            "bucket_step",
+            default=64,
+            min=8,
+            max=512,
+            step=8,
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "Widths and heights are multiples of this. Smaller: less is cropped, but there are more sizes, and "
+                "only pictures of one size share a batch. Small resolutions lower it by themselves."
+            ),
+        ),
+        io.Boolean.Input(
+            "flip",
+            default=False,
+            optional=True,
+            tooltip="Also train on mirrored pictures. Not for faces, writing, or anything with a left and a right.",
+        ),
+        io.Boolean.Input(
+            "upscale_small",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "Enlarge pictures that are smaller than the resolution. Off: they are trained at their own size, "
+                "which keeps blur out of the LoRA."
+            ),
+        ),
+    ]
+
+
+def _request(folder: str, **others: Any) -> FolderRequest:
+    from ..dataset.model import FolderRequest
+    from ..host.folders import dataset_roots
+    from ..host.paths import system_folder
+
+    return FolderRequest(folder, roots=dataset_roots(), unpack_to=system_folder() / "unpacked", **others)
+
+
+def _contact_sheet(dataset: Dataset) -> list[Any]:
+    """The first pictures in one preview: people look before they read."""
+    import numpy as np
+    import torch
+
+    from ..dataset.images import contact_sheet
+
+    sheet = np.asarray(contact_sheet([picture.path for picture in dataset.pictures]), dtype=np.float32) / 255
+    return ui.PreviewImage(torch.from_numpy(sheet)[None]).as_dict()["images"]
 
 
 NODES = [DanluLoadDataset, DanluEncodeDataset]

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,9 +57,10 @@ class Adapter(nn.Module):
 
 
 def _shadow(layer: nn.Module) -> nn.Module:
-    if is_conv(layer):
-        assert isinstance(layer, nn.Conv2d)
-        return nn.Conv2d(
+    """A layer of the same shape whose weight is one number, expanded: peft reads sizes and device from it."""
+    shadow: nn.Module
+    if isinstance(layer, nn.Conv2d):
+        shadow = nn.Conv2d(
             layer.in_channels,
             layer.out_channels,
             layer.kernel_size,  # type: ignore[arg-type]
@@ -67,7 +69,11 @@ def _shadow(layer: nn.Module) -> nn.Module:
             bias=False,
             device="meta",
         )
-    return nn.Linear(int(layer.in_features), int(layer.out_features), bias=False, device="meta")  # type: ignore[arg-type]
+    else:
+        sizes: Any = layer
+        shadow = nn.Linear(int(sizes.in_features), int(sizes.out_features), bias=False, device="meta")
+    shadow.weight = nn.Parameter(torch.zeros(1).expand(shadow.weight.shape), requires_grad=False)
+    return shadow
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,14 @@ class AdapterSet:
         cls, layers: Mapping[str, nn.Module], config: LoRAConfig, seed: int, dtype: torch.dtype = torch.float32
     ) -> AdapterSet:
         """New adapters for `layers` (path -> layer). Each starts from hash(seed, path): no order matters."""
-        return cls(
-            {
-                name: Adapter(layer, config, dtype, derive_seed(seed, "init", name))
-                for name, layer in layers.items()
-            }
-        )
+        # Nodes run in inference mode, whose tensors autograd refuses.
+        with torch.inference_mode(False):
+            return cls(
+                {
+                    name: Adapter(layer, config, dtype, derive_seed(seed, "init", name))
+                    for name, layer in layers.items()
+                }
+            )
 
     def parameters(self) -> list[nn.Parameter]:
         return [p for adapter in self.adapters.values() for p in adapter.parameters()]

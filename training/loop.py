@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +22,7 @@ from .data import Entry, TrainingData
 from .model import BaseModel, RowCondition
 from .objective import add_noise, sample_sigma, target
 from .reporter import Reporter, StepReport
-from .rng import generator, uniform
+from .rng import derive_seed, generator, uniform
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class Trainer:
         accumulation = self.config.gradient_accumulation
         micro = range((step - 1) * accumulation, step * accumulation)
         try:
-            return self._micro_batches(step, micro)
+            with self._dropout_seed(step):
+                return self._micro_batches(step, micro)
         except RuntimeError as error:
             if self._mutates or _IN_PLACE not in str(error):
                 raise
@@ -109,7 +110,8 @@ class Trainer:
         self._mutates = True
         for parameter in self.parameters:
             parameter.grad = None
-        return self._micro_batches(step, micro)
+        with self._dropout_seed(step):
+            return self._micro_batches(step, micro)
 
     def _micro_batches(self, step: int, indices: range) -> float:
         total = 0.0
@@ -125,6 +127,14 @@ class Trainer:
             loss = self.loss(batch) * (len(batch.rows) / rows_in_step)
             loss.backward()
         return loss.item()
+
+    @contextmanager
+    def _dropout_seed(self, step: int) -> Iterator[None]:
+        """Adapter dropout draws from torch's own generators: seeded by step, and put back as they were."""
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(derive_seed(self.seed, step, "dropout"))
+            yield
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error between the network's answer and its target, over rows and elements."""

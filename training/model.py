@@ -60,6 +60,10 @@ class BaseModel(Protocol):
         """
         ...
 
+    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
+        """`diffusion_model.<path>` of each layer -> its name in kohya's file format."""
+        ...
+
     def prepare_latent(self, latent: Tensor) -> Tensor:
         """(1, channels, ...) as the VAE gave it -> as the network wants it."""
         ...

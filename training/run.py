@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import DanluError
 from .adapters import AdapterSet
 from .config import LoRAConfig, TrainingConfig, as_dict, check
@@ -18,7 +16,7 @@ from .families import Resolved, auto_steps, resolve
 from .loop import StepLog, Trainer
 from .model import BaseModel
 from .reporter import Reporter
-from .store import RunHandle, RunStore, run_id
+from .store import LoraModel, RunHandle, RunStore, run_id
 from .targets import select
 
 log = logging.getLogger(__name__)
@@ -45,8 +43,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainResult:
-    lora: dict[str, Tensor]
-    metadata: dict[str, str]
+    lora: LoraModel
     handle: RunHandle
     losses: list[float]
     resolved: Resolved
@@ -66,9 +63,9 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     store = RunStore(request.runs_folder / run_id(manifest))
     if not store.checkpoint_path(steps).exists():
         _train(request, resolved, steps, store, manifest, reporter)
-    tensors, metadata = store.load_checkpoint(steps)
     handle = RunHandle(store.folder, steps, request.name)
-    return TrainResult(tensors, metadata, handle, store.losses(steps), resolved, summary)
+    lora = LoraModel(store.load_checkpoint(steps)[0], handle)
+    return TrainResult(lora, handle, store.losses(steps), resolved, summary)
 
 
 def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:
@@ -116,6 +113,7 @@ def _train(
     layers = select(request.model.network, resolved.lora)
     adapters = AdapterSet.create(layers, resolved.lora, request.seed)
     store.start(manifest)
+    store.write_names(request.model.kohya_names([f"diffusion_model.{name}" for name in layers]))
     every = max(1, steps // 10) if request.save_every < 1 else request.save_every
 
     def finish_step(entry: StepLog) -> None:

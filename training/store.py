@@ -1,6 +1,7 @@
 """A run on disk: manifest, log and checkpoints, in a folder named by what decides the run's result.
 
     <runs>/<id>/manifest.json            base, data, configs, seed: what the id is computed from
+    <runs>/<id>/names.json               what other programs call the trained layers
     <runs>/<id>/log.jsonl                one line a step
     <runs>/<id>/checkpoints/000250.safetensors
 """
@@ -50,6 +51,14 @@ def run_id(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+class LoraModel(dict[str, Tensor]):
+    """The host's LORA_MODEL, a dict of tensors, that remembers which run it came from."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], handle: RunHandle) -> None:
+        super().__init__(tensors)
+        self.handle = handle
+
+
 @dataclass(frozen=True)
 class RunStore:
     """Reading and writing one run's folder."""
@@ -65,6 +74,13 @@ class RunStore:
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "checkpoints").mkdir(parents=True)
         write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+    def write_names(self, names: Mapping[str, str]) -> None:
+        write_atomically(self.folder / "names.json", json.dumps(names, indent=1).encode())
+
+    def names(self) -> dict[str, str]:
+        """Stem of each layer -> its name in kohya's format."""
+        return json.loads((self.folder / "names.json").read_text(encoding="utf-8"))
 
     def checkpoint_path(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"{step:06}.safetensors"

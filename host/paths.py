@@ -1,0 +1,21 @@
+"""Where Danlu may read and write: folders of the host, and what must stay inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+
+def system_folder() -> Path:
+    """`user/__danlu`: kept by the host, not reachable over HTTP."""
+    return Path(folder_paths.get_system_user_directory("danlu"))
+
+
+def runs_folder() -> Path:
+    return system_folder() / "runs"
+
+
+def loras_folder() -> Path:
+    """The first folder of the host's LoRA loaders' lists."""
+    return Path(folder_paths.get_folder_paths("loras")[0])

@@ -1,0 +1,73 @@
+"""Saving LoRAs where the host's loaders list them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ._types import CATEGORY, CheckpointsType, LoraModelType
+
+
+class DanluSaveLoRA(io.ComfyNode):
+    """Writes safetensors with metadata into models/loras and reads every file back through the host."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DanluSaveLoRA",
+            display_name="Save LoRA (Danlu)",
+            category=CATEGORY,
+            description=(
+                "Saves a LoRA, or all checkpoints of a run, into models/loras, and checks each file by loading it "
+                "again. A different file of the same name is never overwritten."
+            ),
+            search_aliases=["export lora", "safetensors", "save checkpoint"],
+            is_output_node=True,
+            not_idempotent=True,
+            inputs=_inputs(),
+            outputs=[io.String.Output("path", display_name="path")],
+        )
+
+    @classmethod
+    def execute(cls, lora: Any = None, checkpoints: Any = None, **options: Any) -> io.NodeOutput:
+        from ..host.saving import save_on_host
+
+        paths = save_on_host(lora, checkpoints, **options)
+        return io.NodeOutput(str(paths[-1]), ui={"text": ["\n".join(map(str, paths))]})
+
+
+def _inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "name", default="", tooltip="File name. Empty: the name given at the train node.", placeholder="auto"
+        ),
+        io.String.Input(
+            "subfolder", default="danlu", tooltip="Folder below models/loras; made when it does not exist."
+        ),
+        io.Combo.Input(
+            "which",
+            options=["final", "all"],
+            default="final",
+            tooltip="final: the LoRA of the last step. all: every checkpoint, with its step in the name.",
+        ),
+        io.Combo.Input(
+            "format",
+            options=["auto", "kohya", "comfy"],
+            default="auto",
+            tooltip="Names of the layers. auto: kohya, which ComfyUI, Forge and diffusers read.",
+            advanced=True,
+        ),
+        io.Combo.Input(
+            "dtype",
+            options=["auto", "fp16", "bf16", "fp32"],
+            default="auto",
+            tooltip="Number format of the file. auto: fp16.",
+            advanced=True,
+        ),
+        LoraModelType.Input("lora", optional=True, tooltip="The LoRA to save."),
+        CheckpointsType.Input("checkpoints", optional=True, tooltip="The checkpoints of a run, instead of one LoRA."),
+    ]
+
+
+NODES = [DanluSaveLoRA]

@@ -1,0 +1,108 @@
+"""Training a LoRA on the model that the graph already holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from comfy_api.latest import io
+
+from ._types import (
+    CATEGORY,
+    CheckpointsType,
+    LoRAConfigType,
+    LoraModelType,
+    LossMapType,
+    RunType,
+    TrainingConfigType,
+    TrainingDataType,
+)
+
+
+class DanluTrainLoRA(io.ComfyNode):
+    """Trains a LoRA in place on the wired MODEL, whose weights it never changes or copies."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DanluTrainLoRA",
+            display_name="Train LoRA (Danlu)",
+            category=CATEGORY,
+            description=(
+                "Trains a LoRA on the model that is already loaded. What was trained stays on disk: the same graph "
+                "again answers at once, and a changed test prompt trains nothing."
+            ),
+            search_aliases=["lora training", "finetune", "dreambooth", "train", "kohya", "ai-toolkit"],
+            is_output_node=True,
+            not_idempotent=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=_inputs(),
+            outputs=[
+                LoraModelType.Output("lora", display_name="lora"),
+                RunType.Output("run", display_name="run"),
+                CheckpointsType.Output("checkpoints", display_name="checkpoints"),
+                LossMapType.Output("loss", display_name="loss"),
+            ],
+        )
+
+    @classmethod
+    async def execute(
+        cls, model: Any, training_data: Any, lora_config: Any = None, training_config: Any = None, **run: Any
+    ) -> io.NodeOutput:
+        # Let nodes that test an earlier checkpoint run first: the executor works off what is ready while this sleeps.
+        await asyncio.sleep(0.001)
+        from ..host.training import train_on_host
+
+        result = train_on_host(model, training_data, lora_config, training_config, cls.hidden.unique_id, **run)
+        return io.NodeOutput(
+            result.lora, result.handle, result.handle, {"loss": result.losses}, ui={"text": [result.report]}
+        )
+
+
+def _inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="The model to train on, from any loader. It is not changed."),
+        TrainingDataType.Input("training_data", tooltip="Pictures and captions from Encode Dataset (Danlu)."),
+        io.Int.Input(
+            "steps",
+            default=-1,
+            min=-1,
+            max=10_000_000,
+            tooltip="Train until this step. -1: auto, 80 a picture, between 1,000 and 8,000.",
+        ),
+        io.Int.Input(
+            "save_every",
+            default=-1,
+            min=-1,
+            max=10_000_000,
+            tooltip="Steps between checkpoints. -1: auto, ten checkpoints.",
+        ),
+        io.Int.Input(
+            "keep_last",
+            default=-1,
+            min=-1,
+            max=10_000,
+            tooltip="How many checkpoints to keep beside the final one. -1: all.",
+            advanced=True,
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=False,
+            tooltip="The same seed, data and settings give the same LoRA, bit for bit. Another seed is another run.",
+        ),
+        io.String.Input(
+            "name",
+            default="my_lora",
+            tooltip="What the LoRA is called; the save node uses it when it has no name of its own.",
+        ),
+        LoRAConfigType.Input("lora_config", optional=True, tooltip="Rank and layers. Not wired: all auto."),
+        TrainingConfigType.Input(
+            "training_config", optional=True, tooltip="Learning rate, batch, schedule. Not wired: all auto."
+        ),
+    ]
+
+
+NODES = [DanluTrainLoRA]
