@@ -61,13 +61,10 @@ def _check(vae: Any, clip: Any) -> None:
         )
     if getattr(vae, "first_stage_model", None) is None:
         raise DanluError(
-            "The input 'vae' is empty: the model file holds no VAE. "
-            "Load one with VAELoader, or use another model file."
+            "The input 'vae' is empty: the model file holds no VAE. Load one with VAELoader, or use another model file."
         )
     if vae.latent_dim not in (2, 3) or vae.output_channels < 3:
-        raise DanluError(
-            "The input 'vae' is not one for pictures. Wire the VAE that belongs to the model you train."
-        )
+        raise DanluError("The input 'vae' is not one for pictures. Wire the VAE that belongs to the model you train.")
 
 
 def _native_resolution(clip: Any) -> int:

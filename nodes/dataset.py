@@ -29,9 +29,7 @@ class DanluLoadDataset(io.ComfyNode):
             ),
             search_aliases=["load images", "image folder", "training images", "lora dataset", "captions"],
             inputs=_load_inputs(),
-            outputs=[
-                DatasetType.Output("dataset", display_name="dataset", tooltip="For Encode Dataset (Danlu).")
-            ],
+            outputs=[DatasetType.Output("dataset", display_name="dataset", tooltip="For Encode Dataset (Danlu).")],
             hidden=[io.Hidden.unique_id],
             not_idempotent=True,
             has_intermediate_output=True,

@@ -1,0 +1,147 @@
+"""Opening pictures of every kind as upright 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif")
+MIN_SIDE = 8
+"""Below this there is not one latent pixel."""
+ORIENTATION_TAG = 0x0112
+BACKGROUND = (255, 255, 255)
+SHEET_BACKGROUND = (32, 32, 36)
+
+
+class UnreadableImage(ValueError):
+    """Says why a picture cannot be used."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is known of a picture without keeping it in memory."""
+
+    size: tuple[int, int]
+    """(height, width), upright."""
+    animated: bool
+
+
+def probe(path: Path) -> Probe:
+    """Size of a picture, after decoding all of it, so that a file cut off does not fail in the middle of work."""
+    stat = path.stat()
+    return _probe(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=100_000)
+def _probe(path: Path, _mtime: int, length: int) -> Probe:
+    if length == 0:
+        raise UnreadableImage("the file is empty")
+    try:
+        with _opened(path) as image:
+            width, height = image.size
+            if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
+                width, height = height, width
+            animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+            image.draft("RGB", (width // 8, height // 8))  # JPEG only: reads all, computes little
+            image.load()
+    except Exception as error:
+        raise _reason(error) from error
+    return Probe((height, width), animated)
+
+
+def open_rgb(path: Path, at_least: int | None = None) -> Image.Image:
+    """The upright picture as 8-bit RGB; what is transparent becomes white.
+
+    With `at_least` a JPEG may come smaller, by a power of two, when its sides stay above that: much faster.
+    """
+    try:
+        with _opened(path) as image:
+            if at_least:
+                image.draft("RGB", (at_least, at_least))
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise _reason(error) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    with warnings.catch_warnings():  # a large picture is no news; far too large ones raise
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
+def _reason(error: Exception) -> UnreadableImage:
+    if isinstance(error, UnreadableImage):
+        return error
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImage("not a picture, or of a kind that this Pillow cannot read")
+    if isinstance(error, Image.DecompressionBombError):
+        return UnreadableImage("too many pixels; make it smaller")
+    if isinstance(error, OSError) and "truncated" in str(error):
+        return UnreadableImage("the file is cut off")
+    return UnreadableImage(f"broken: {error}" if str(error) else f"broken: {type(error).__name__}")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep_grey(image)
+    if image.mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    opaque = _composited(image) if image.mode == "RGBA" else image
+    return _to_srgb(opaque, image.info.get("icc_profile")).convert("RGB")
+
+
+def _composited(image: Image.Image) -> Image.Image:
+    """Over white, before any resizing: hidden colours of transparent pixels never reach their neighbours."""
+    white = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    """16-bit and floating point grey: scaled, where Pillow's own conversion would clip to white."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    top = float(values.max(initial=0))
+    if image.mode.startswith("I;16") or 255 < top <= 65535:
+        scale = 255 / 65535
+    elif image.mode == "F" and top <= 1:
+        scale = 255.0
+    else:
+        scale = 255 / top if top > 255 else 1.0
+    grey = np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as picture viewers show them; matters for print (CMYK) files and phones' wide-gamut photos."""
+    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return converted or image
+
+
+def contact_sheet(paths: list[Path], side: int = 192, limit: int = 16) -> Image.Image:
+    """Small versions of the first pictures, in a grid."""
+    shown = paths[:limit]
+    columns = math.ceil(math.sqrt(len(shown)))
+    rows = math.ceil(len(shown) / columns)
+    sheet = Image.new("RGB", (columns * side, rows * side), SHEET_BACKGROUND)
+    for index, path in enumerate(shown):
+        small = ImageOps.contain(open_rgb(path, at_least=side), (side - 6, side - 6), Image.Resampling.LANCZOS)
+        left, top = index % columns * side, index // columns * side
+        sheet.paste(small, (left + (side - small.width) // 2, top + (side - small.height) // 2))
+    return sheet

@@ -1,0 +1,107 @@
+"""What a dataset is: names, sizes and texts. Pictures stay on disk until somebody opens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CAPTION_SOURCES = ("auto", "txt", "filename", "none")
+NAMED_AT_MOST = 8
+
+
+@dataclass(frozen=True)
+class FolderRequest:
+    """What the user asked for."""
+
+    folder: str
+    """A folder or a .zip: absolute, or below one of `roots`."""
+    roots: tuple[Path, ...] = ()
+    unpack_to: Path | None = None
+    """Where the contents of .zip files go."""
+    trigger: str = ""
+    captions: str = "auto"
+    default_caption: str = ""
+    repeats: int = 1
+    recursive: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    path: Path
+    name: str
+    """Path below the dataset's folder, for messages."""
+    size: tuple[int, int]
+    """(height, width) of the upright picture."""
+    caption: str
+    """The final text, trigger included."""
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, in the user's words. All tuples hold file names."""
+
+    images: int = 0
+    captioned: int = 0
+    repeats: tuple[int, ...] = ()
+    trigger: str = ""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """(name, why)."""
+    too_small: tuple[str, ...] = ()
+    without_caption: tuple[str, ...] = ()
+    stand_in: str = ""
+    """What pictures without a caption get."""
+    captions_without_image: tuple[str, ...] = ()
+    cut: tuple[tuple[str, str], ...] = ()
+    """(name, how long it was and what is left)."""
+    animated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        times = sorted(set(self.repeats))
+        repeats = str(times[0]) if len(times) == 1 else f"{times[0]} to {times[-1]}" if times else "0"
+        parts = [counted(self.images, "image"), counted(self.captioned, "caption"), f"repeats {repeats}"]
+        parts.append(f"trigger {self.trigger}" if self.trigger else "no trigger")
+        return ", ".join(parts)
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each thing that the user should know."""
+        lines = []
+        if self.unreadable:
+            named = [f"{name} ({why})" for name, why in self.unreadable]
+            lines.append(f"Skipped, cannot be read: {listed(named)}")
+        if self.too_small:
+            lines.append(f"Skipped, too small: {listed(self.too_small)}")
+        if self.without_caption:
+            count = counted(len(self.without_caption), "image")
+            lines.append(f"{count} without a caption ({self.stand_in}): {listed(self.without_caption)}")
+        if self.captions_without_image:
+            lines.append(f"Captions without an image: {listed(self.captions_without_image)}")
+        lines += [f"Caption cut: {name}: {how}" for name, how in self.cut[:NAMED_AT_MOST]]
+        if len(self.cut) > NAMED_AT_MOST:
+            lines.append(f"... and {len(self.cut) - NAMED_AT_MOST} more captions cut")
+        if self.animated:
+            lines.append(f"Animated, first frame taken: {listed(self.animated)}")
+        return (*lines, *self.notes)
+
+    def text(self) -> str:
+        return "\n".join((self.summary(), *self.warnings()))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    folder: Path
+    pictures: tuple[Picture, ...]
+    trigger: str
+    report: Report = field(default_factory=Report)
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """Names for a message: all of them when they are few."""
+    shown = ", ".join(names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,246 @@
+"""From a folder on disk to a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import DanluError
+from . import paths
+from .archive import hidden, unpack
+from .captions import (
+    CAPTION_SUFFIXES,
+    UnreadableCaption,
+    clean_trigger,
+    cut,
+    from_file_name,
+    one_line,
+    read_caption,
+    with_trigger,
+)
+from .images import IMAGE_SUFFIXES, MIN_SIDE, Probe, UnreadableImage, probe
+from .model import CAPTION_SOURCES, Dataset, FolderRequest, Picture, Report, counted
+
+Progress = Callable[[int, int], None]
+REPEATS_FOLDER = re.compile(r"^(\d+)_(.*)$")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    path: Path
+    name: str
+    """Path below the dataset's folder, with forward slashes."""
+    repeats: int
+    """From a folder named like 10_cat; 1 elsewhere."""
+
+    @property
+    def suffix(self) -> str:
+        return self.path.suffix.lower()
+
+    @property
+    def stem(self) -> str:
+        """What a picture and its caption have in common."""
+        return str(PurePosixPath(self.name).with_suffix("")).casefold()
+
+
+def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dataset:
+    """Reads names, sizes and captions; every problem is told before any long work starts."""
+    if request.captions not in CAPTION_SOURCES:
+        choices = ", ".join(CAPTION_SOURCES)
+        raise DanluError(f"The input 'captions' is {request.captions!r}; it can be one of {choices}.")
+    found = paths.find(request.folder, request.roots)
+    folder = _unpacked(found, request) if found.is_file() else found
+    files = list_files(folder, request.recursive)
+    images = [file for file in files if file.suffix in IMAGE_SUFFIXES]
+    if not images:
+        raise DanluError(_no_images(found, folder, files, request.recursive))
+    loader = _Loader(request, files)
+    pictures = loader.load(images, progress or (lambda done, total: None))
+    if not pictures:
+        problems = "; ".join(loader.report(pictures).warnings()[:2])
+        raise DanluError(f"No picture in {found} can be used. {problems}. Replace these files.")
+    return Dataset(folder, tuple(pictures), loader.trigger, loader.report(pictures))
+
+
+def fingerprint(request: FolderRequest) -> str:
+    """Changes when a picture or a caption file is added, removed or edited; reads no file."""
+    found = paths.find(request.folder, request.roots)
+    digest = hashlib.sha256(str(found).encode("utf-8", "surrogatepass"))
+    for file in [FoundFile(found, "", 1)] if found.is_file() else list_files(found, request.recursive):
+        stat = file.path.stat()
+        line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
+        digest.update(line.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def list_files(folder: Path, recursive: bool) -> list[FoundFile]:
+    """Pictures and caption files in natural order. Folders named like 10_cat are always read."""
+    wanted = (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES)
+    try:
+        found = [file for file in _walk(folder, PurePosixPath(), 1, recursive) if file.suffix in wanted]
+    except PermissionError as error:
+        raise DanluError(
+            f"The input 'folder': {error.filename} may not be read. Give ComfyUI's user access to it."
+        ) from error
+    return sorted(found, key=lambda file: natural(file.name))
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts 2.png before 10.png."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _walk(
+    folder: Path, below: PurePosixPath, repeats: int, recursive: bool, seen: frozenset[str] = frozenset()
+) -> Iterator[FoundFile]:
+    real = os.path.realpath(folder)
+    if real in seen:  # a link that leads back up
+        return
+    for entry in os.scandir(folder):
+        name = below / entry.name
+        if hidden(PurePosixPath(entry.name)):
+            continue
+        if not entry.is_dir():
+            yield FoundFile(Path(entry.path), str(name), repeats)
+            continue
+        match = REPEATS_FOLDER.match(entry.name)
+        if match or recursive:
+            inner = int(match[1]) if match else repeats
+            yield from _walk(Path(entry.path), name, inner, recursive, seen | {real})
+
+
+def _unpacked(archive: Path, request: FolderRequest) -> Path:
+    if request.unpack_to is None:
+        raise DanluError(f"The input 'folder': {archive} is a .zip file. Unpack it and give the folder.")
+    return unpack(archive, request.unpack_to)
+
+
+def _no_images(found: Path, folder: Path, files: list[FoundFile], recursive: bool) -> str:
+    kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    start = f"The input 'folder': there is no picture in {found}"
+    deeper = [] if recursive else [f for f in list_files(folder, True) if f.suffix in IMAGE_SUFFIXES]
+    if deeper:
+        count = counted(len(deeper), "picture")
+        remedy = "Turn on 'recursive', or give one of those folders."
+        return f"{start} itself, but {count} in folders below it. {remedy}"
+    if files:
+        return f"{start}, only {counted(len(files), 'caption file')}. Put the pictures ({kinds}) beside them."
+    return f"{start}. Put pictures into it ({kinds}), or give another folder."
+
+
+class _Loader:
+    """Collects pictures and what there is to say about them."""
+
+    def __init__(self, request: FolderRequest, files: list[FoundFile]):
+        self.request = request
+        self.trigger = clean_trigger(request.trigger)
+        self.default = one_line(request.default_caption)
+        self.captions: dict[str, FoundFile] = {}
+        for file in files:
+            better = file.stem not in self.captions or file.suffix == ".txt"
+            if file.suffix in CAPTION_SUFFIXES and better:
+                self.captions[file.stem] = file
+        self.unreadable: list[tuple[str, str]] = []
+        self.small: list[str] = []
+        self.missing: list[str] = []
+        self.cut: list[tuple[str, str]] = []
+        self.animated: list[str] = []
+        self.used: set[str] = set()
+        self.notes: list[str] = []
+
+    def load(self, images: list[FoundFile], progress: Progress) -> list[Picture]:
+        pictures = []
+        for number, file in enumerate(images):
+            progress(number, len(images))
+            caption = self._caption(file)
+            found = self._probe(file) if file.repeats else None
+            if found:
+                repeats = file.repeats * self.request.repeats
+                pictures.append(Picture(file.path, file.name, found.size, caption, repeats))
+        progress(len(images), len(images))
+        left_out = sum(1 for file in images if not file.repeats)
+        if left_out:
+            self.notes.append(f"{counted(left_out, 'image')} left out: in a folder that says 0 repeats")
+        return pictures
+
+    def _probe(self, file: FoundFile) -> Probe | None:
+        try:
+            found = probe(file.path)
+        except (UnreadableImage, OSError) as error:
+            self.unreadable.append((file.name, str(error)))
+            return None
+        height, width = found.size
+        if min(found.size) < MIN_SIDE:
+            self.small.append(f"{file.name} ({width}x{height})")
+            return None
+        if found.animated:
+            self.animated.append(file.name)
+        return found
+
+    def _caption(self, file: FoundFile) -> str:
+        text = self._own_text(file)
+        if not text and self.request.captions != "none":
+            self.missing.append(file.name)
+        filled = with_trigger(text or self.default, self.trigger)
+        short, how = cut(filled or self._folder_name(file))
+        if how:
+            self.cut.append((file.name, how))
+        return short
+
+    def _own_text(self, file: FoundFile) -> str:
+        if self.request.captions == "filename":
+            return from_file_name(file.path.stem)
+        if self.request.captions == "none":
+            return ""
+        # "cat.txt" for "cat.png"; some tools write "cat.png.txt"
+        for key in (file.stem, file.name.casefold()):
+            caption = self.captions.get(key)
+            if caption and (caption.suffix == ".txt" or self.request.captions == "auto"):
+                self.used.add(caption.name)
+                return self._read(caption)
+        return ""
+
+    def _read(self, caption: FoundFile) -> str:
+        try:
+            return read_caption(caption.path)
+        except (UnreadableCaption, OSError) as error:
+            self.notes.append(f"Caption {caption.name} is not used: {error}")
+            return ""
+
+    def _folder_name(self, file: FoundFile) -> str:
+        """kohya's rule for folders like "10_ohwx man", where there is no other text at all."""
+        match = REPEATS_FOLDER.match(PurePosixPath(file.name).parent.name)
+        return one_line(match[2]) if match else ""
+
+    def report(self, pictures: list[Picture]) -> Report:
+        kept = {picture.name for picture in pictures}
+        missing = tuple(name for name in self.missing if name in kept)
+        orphans = tuple(file.name for file in self.captions.values() if file.name not in self.used)
+        takes_files = self.request.captions in ("auto", "txt")
+        return Report(
+            images=len(pictures),
+            captioned=0 if self.request.captions == "none" else len(pictures) - len(missing),
+            repeats=tuple(picture.repeats for picture in pictures),
+            trigger=self.trigger,
+            unreadable=tuple(self.unreadable),
+            too_small=tuple(self.small),
+            without_caption=missing,
+            stand_in=self._stand_in(pictures),
+            captions_without_image=orphans if takes_files else (),
+            cut=tuple((name, how) for name, how in self.cut if name in kept),
+            animated=tuple(self.animated),
+            notes=tuple(self.notes),
+        )
+
+    def _stand_in(self, pictures: list[Picture]) -> str:
+        if self.default:
+            return "they get the default caption"
+        if self.trigger:
+            return "they get the trigger alone"
+        empty = any(not picture.caption for picture in pictures)
+        return "there is no trigger either: they get an empty prompt" if empty else "they get their folder's name"

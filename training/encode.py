@@ -1,0 +1,276 @@
+"""A dataset's pictures to latents and its captions to conditionings, each once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..dataset.files import file_digest
+from ..dataset.images import UnreadableImage, open_rgb
+from ..dataset.model import Dataset, Picture, counted, listed
+from ..errors import DanluError
+from .buckets import Buckets, Fit, parse_resolutions, step_for
+from .cache import DiskCache, digest
+from .data import Conditioning, Entry, Size, TrainingData
+from .reporter import Reporter
+
+log = logging.getLogger(__name__)
+
+RECIPE = "1"
+"""Part of every key: raise it when pictures are resized or encoded differently."""
+MUCH_CROPPED = 0.25
+
+
+class Encoder(Protocol):
+    """VAE and text encoder; `host.encode.HostEncoder` wraps the host's."""
+
+    factor: int
+    """Pixels along a side of one latent pixel."""
+    native_resolution: int
+    """What the model was made for, as far as its text encoder tells."""
+    vae_identity: str
+    text_identity: str
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(1, height, width, 3) in 0..1 to a latent with a batch dimension of 1."""
+        ...
+
+    def encode_caption(self, caption: str) -> Conditioning: ...
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    resolution: str = "auto"
+    bucket_step: int = 64
+    flip: bool = False
+    upscale_small: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture at one size."""
+
+    picture: Picture
+    image_key: str
+    fit: Fit
+
+    def key(self, vae_identity: str, flipped: bool) -> str:
+        fit = self.fit
+        return digest(RECIPE, self.image_key, fit.resized, fit.crop, fit.target, flipped, vae_identity)
+
+
+def encode_dataset(
+    dataset: Dataset, encoder: Encoder, cache_folder: Path, options: EncodeOptions, reporter: Reporter
+) -> TrainingData:
+    """Encodes what is not on disk yet. May be interrupted at any time: what is done stays done."""
+    cache = DiskCache(cache_folder, encoder.text_identity)
+    jobs, notes = plan(dataset, encoder, options)
+    with torch.inference_mode():
+        broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
+        jobs = [job for job in jobs if job.picture.name not in broken]
+        _encode_captions({job.picture.caption for job in jobs}, encoder, cache, reporter)
+    if not jobs:
+        raise DanluError(f"No picture of {dataset.folder} could be read any more: {listed(_named(broken))}.")
+    if broken:
+        notes.append(f"Skipped, cannot be read: {listed(_named(broken))}")
+    entries = _entries(jobs, encoder, options.flip)
+    data = TrainingData(
+        entries=entries,
+        cache=cache,
+        trigger=dataset.trigger,
+        fingerprint=_fingerprint(entries, encoder),
+        image_count=len({job.picture.name for job in jobs}),
+        notes=(*dataset.report.warnings(), *notes),
+    )
+    reporter.text(describe(data))
+    return data
+
+
+def describe(data: TrainingData) -> str:
+    """What was encoded, for the node."""
+    sizes = Counter(entry.target_size for entry in data.entries)
+    named = [f"{width}x{height}: {count}" for (height, width), count in sizes.most_common()]
+    first = f"{counted(data.image_count, 'image')} in {counted(len(sizes), 'size')} ({listed(named)})"
+    return "\n".join((first, *data.notes))
+
+
+def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[list[Job], list[str]]:
+    """What will be encoded at which size, and what the user should know about it."""
+    _, unit = step_for(encoder.native_resolution, options.bucket_step, encoder.factor)
+    originals = [picture.size for picture in dataset.pictures]
+    resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
+    jobs: list[Job] = []
+    small: list[str] = []
+    for picture in dataset.pictures:
+        fits = _fits(picture.size, resolutions, options, encoder.factor)
+        if not fits:
+            small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
+        jobs += [Job(picture, content_key(picture.path), fit) for fit in fits]
+    if not jobs:
+        raise DanluError(
+            f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
+            "Use larger pictures, or turn on 'upscale_small' on Encode Dataset (Danlu)."
+        )
+    return jobs, _plan_notes(jobs, small, unit, resolutions, options)
+
+
+def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:
+    """One for each resolution, but only once each size: a small picture is no larger at a larger resolution."""
+    found: dict[Size, Fit] = {}
+    for resolution in resolutions:
+        step, unit = step_for(resolution, options.bucket_step, factor)
+        fit = Buckets(resolution, step, unit, options.upscale_small).fit(original)
+        if fit:
+            found.setdefault(fit.target, fit)
+    return list(found.values())
+
+
+def _plan_notes(
+    jobs: list[Job], small: list[str], unit: int, resolutions: Sequence[int], options: EncodeOptions
+) -> list[str]:
+    notes = []
+    if options.resolution.strip().lower() in ("", "auto"):
+        notes.append(f"Resolution auto: {resolutions[0]}")
+    if small:
+        notes.append(f"Skipped, smaller than {unit} pixels: {listed(small)}")
+    enlarged = _unique(job.picture.name for job in jobs if job.fit.resized[0] > job.picture.size[0])
+    if enlarged:
+        notes.append(f"Enlarged: {listed(enlarged)}")
+    cropped = _unique(job.picture.name for job in jobs if _lost(job.fit) > MUCH_CROPPED)
+    if cropped:
+        notes.append(f"More than a quarter cropped, too long and thin: {listed(cropped)}")
+    counts = Counter({job.picture.name: job.image_key for job in jobs}.values())
+    doubles = sum(count - 1 for count in counts.values())
+    if doubles:
+        notes.append(f"{counted(doubles, 'image')} the same as another")
+    return notes
+
+
+def content_key(path: Path) -> str:
+    """Hash of a file's bytes."""
+    try:
+        stat = path.stat()
+        return _content_key(path, stat.st_mtime_ns, stat.st_size)
+    except OSError as error:
+        raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
+
+
+@lru_cache(maxsize=100_000)
+def _content_key(path: Path, _mtime: int, _size: int) -> str:
+    return file_digest(path)
+
+
+def _encode_pictures(
+    jobs: list[Job], encoder: Encoder, cache: DiskCache, flip: bool, reporter: Reporter
+) -> dict[str, str]:
+    """Returns the pictures that could not be read, and why.
+
+    One picture at a time: in a batch, what comes out depends on the neighbours in the last bits, and a run that was
+    interrupted here would not be the same as one that was not.
+    """
+    broken: dict[str, str] = {}
+    for number, job in enumerate(jobs):
+        reporter.check_interrupt()
+        reporter.progress(number, len(jobs))
+        missing = [
+            (key, flipped)
+            for flipped in ((False, True) if flip else (False,))
+            if not cache.has_latent(key := job.key(encoder.vae_identity, flipped))
+        ]
+        if not missing or job.picture.name in broken:
+            continue
+        reporter.text(f"Encoding picture {number + 1} of {len(jobs)}: {job.picture.name}")
+        try:
+            pixels = load_pixels(job.picture.path, job.fit)
+        except UnreadableImage as error:
+            broken[job.picture.name] = str(error)
+            continue
+        for key, flipped in missing:
+            latent = encoder.encode_pixels(pixels.flip(2) if flipped else pixels)
+            cache.put_latent(key, _checked(latent, job.picture.name))
+    reporter.progress(len(jobs), len(jobs))
+    return broken
+
+
+def load_pixels(path: Path, fit: Fit) -> Tensor:
+    """(1, height, width, 3), float32 in 0..1."""
+    image = open_rgb(path)
+    height, width = fit.resized
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    cropped = np.asarray(image.crop(fit.box), dtype=np.float32) / 255.0
+    return torch.from_numpy(cropped)[None]
+
+
+def _checked(latent: Tensor, name: str) -> Tensor:
+    latent = latent[0].detach().to("cpu", torch.float32)
+    if not torch.isfinite(latent).all():
+        raise DanluError(
+            f"The VAE gave values that are not numbers for the picture {name}. Some VAEs do that in 16-bit "
+            "floats: start ComfyUI with --fp32-vae, or use a VAE with a fix for it."
+        )
+    return latent
+
+
+def _encode_captions(captions: set[str], encoder: Encoder, cache: DiskCache, reporter: Reporter) -> None:
+    """With the empty caption, which caption dropout needs."""
+    missing = sorted(caption for caption in captions | {""} if not cache.has_conditioning(caption))
+    for number, caption in enumerate(missing):
+        reporter.check_interrupt()
+        reporter.progress(number, len(missing))
+        reporter.text(f"Encoding caption {number + 1} of {len(missing)}")
+        conditioning = encoder.encode_caption(caption)
+        if not torch.isfinite(conditioning.cross_attn).all():
+            raise DanluError(
+                f"The text encoder gave values that are not numbers for the caption {caption[:80]!r}. "
+                "Start ComfyUI with --fp32-text-enc, or load another text encoder."
+            )
+        cache.put_conditioning(caption, conditioning)
+    if missing:
+        reporter.progress(len(missing), len(missing))
+
+
+def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]:
+    """In an order that follows from the content, so that a renamed file trains the same."""
+    entries = [
+        Entry(
+            name=job.picture.name,
+            image_key=job.image_key,
+            captions=(job.picture.caption,),
+            latent_key=job.key(encoder.vae_identity, False),
+            flipped_latent_key=job.key(encoder.vae_identity, True) if flip else None,
+            repeats=job.picture.repeats,
+            original_size=job.picture.size,
+            crop=job.fit.crop,
+            target_size=job.fit.target,
+        )
+        for job in jobs
+    ]
+    return tuple(sorted(entries, key=lambda entry: (entry.latent_key, entry.captions, entry.repeats)))
+
+
+def _fingerprint(entries: tuple[Entry, ...], encoder: Encoder) -> str:
+    rows = [(e.image_key, e.captions, e.latent_key, e.flipped_latent_key, e.repeats, e.original_size) for e in entries]
+    return digest(encoder.vae_identity, encoder.text_identity, rows)
+
+
+def _lost(fit: Fit) -> float:
+    return 1 - fit.target[0] * fit.target[1] / (fit.resized[0] * fit.resized[1])
+
+
+def _named(broken: dict[str, str]) -> list[str]:
+    return [f"{name} ({why})" for name, why in broken.items()]
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
