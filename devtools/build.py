@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .console import Trouble, say, timed
-from .diagnosis import trouble_from
+from .diagnosis import MESSAGES, trouble_from
 from .locking import locked
 from .places import Pins, Places
 from .running import Runner, clean_environment, pip_environment, run_logged
@@ -78,9 +78,7 @@ class Builder:
 
     def _pending(self) -> list[Step]:
         done = Stamp.read(self.places.stamp).done
-        return [
-            step for step in self.steps() if done.get(step.name) != step.fingerprint or not step.present()
-        ]
+        return [step for step in self.steps() if done.get(step.name) != step.fingerprint or not step.present()]
 
     def _check_before(self, pending: Sequence[Step]) -> None:
         (low, high), names = self.pins.pythons, {step.name for step in pending}
@@ -165,6 +163,8 @@ class Builder:
                 str(wanted),
             ],
         )
+        if sha256(part / archive.name) != self.pins.sha256:
+            raise Trouble(f"source: {MESSAGES['hash']}")
         os.replace(part / archive.name, archive)
         shutil.rmtree(part, ignore_errors=True)
 

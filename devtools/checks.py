@@ -30,9 +30,7 @@ class Outcome:
         return f"  {self.name:<8} {state:<24} {elapsed(self.seconds)}"
 
 
-def stages(
-    host: Host, checkout: Path, base: Path, cache: Path, pytest_arguments: Sequence[str]
-) -> list[Stage]:
+def stages(host: Host, checkout: Path, base: Path, cache: Path, pytest_arguments: Sequence[str]) -> list[Stage]:
     """mypy runs on the link, since a checkout's folder may have a name that no Python package can have."""
     python, linked = str(host.python), base / "custom_nodes"
     mypy = [
@@ -62,7 +60,5 @@ def run_stages(plan: Sequence[Stage], env: Mapping[str, str]) -> int:
 def _run(stage: Stage, env: Mapping[str, str]) -> Outcome:
     say(f"\n== {stage.name}")
     start = time.monotonic()
-    code = subprocess.run(
-        list(stage.command), cwd=stage.folder, env=dict(env), stdin=subprocess.DEVNULL
-    ).returncode
+    code = subprocess.run(list(stage.command), cwd=stage.folder, env=dict(env), stdin=subprocess.DEVNULL).returncode
     return Outcome(stage.name, code, time.monotonic() - start)

@@ -81,9 +81,7 @@ def _command(
     return command
 
 
-def run_env(
-    options: argparse.Namespace, _rest: Sequence[str], checkout: Path, make_builder: MakeBuilder
-) -> int:
+def run_env(options: argparse.Namespace, _rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     facts: dict[str, str | bool] = {
         "python": str(host.python),
@@ -101,9 +99,7 @@ def run_env(
     return 0
 
 
-def run_demo(
-    options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder
-) -> int:
+def run_demo(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
     script = checkout / "demo" / "run.py"
     if not script.is_file():
         raise Trouble(f"{script} is missing: this checkout has no demo.")
@@ -112,9 +108,7 @@ def run_demo(
     return subprocess.run([str(host.python), str(script), *rest], env=env).returncode
 
 
-def run_test(
-    options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder
-) -> int:
+def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
     host = ensure_host(checkout, install=options.install, tools=True, make_builder=make_builder)
     base = make_base(checkout, "-test")
     chromium = ensure_chromium(host.python, cache_root() / "logs")

@@ -72,11 +72,7 @@ def ensure_host(
 
 
 def is_comfyui(folder: Path) -> bool:
-    return (
-        (folder / "main.py").is_file()
-        and (folder / "comfy").is_dir()
-        and (folder / "folder_paths.py").is_file()
-    )
+    return (folder / "main.py").is_file() and (folder / "comfy").is_dir() and (folder / "folder_paths.py").is_file()
 
 
 def installed_tree(checkout: Path) -> Path | None:
@@ -140,8 +136,7 @@ def _complete(host: Host, wanted: Sequence[str], install: bool) -> None:
     command = subprocess.list2cmdline([str(host.python), "-m", "pip", "install", *missing])
     if not install:
         raise Trouble(
-            f"{host.python} lacks {', '.join(missing)}. Add --install to have it put there, or run:\n"
-            f"  {command}"
+            f"{host.python} lacks {', '.join(missing)}. Add --install to have it put there, or run:\n  {command}"
         )
     cache = cache_root()
     log, constraints = cache / "logs" / "own-host.log", cache / "constraints-own-host.txt"
@@ -165,9 +160,7 @@ def _probe(host: Host, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     )
     if found.returncode != 0:
         last = (found.stderr.strip().splitlines() or ["no output"])[-1]
-        raise Trouble(
-            f"{host.python} does not work ({last}). Set COMFYUI_PYTHON to the Python that runs ComfyUI."
-        )
+        raise Trouble(f"{host.python} does not work ({last}). Set COMFYUI_PYTHON to the Python that runs ComfyUI.")
     answer = json.loads(found.stdout)
     return list(answer["missing"]), list(answer["has"])
 
@@ -186,16 +179,12 @@ def _link(link: Path, checkout: Path) -> None:
     if os.path.realpath(link) == str(target):
         return
     if os.path.lexists(link):
-        if not link.is_symlink() and os.path.realpath(link) == os.path.join(
-            os.path.realpath(link.parent), link.name
-        ):
+        if not link.is_symlink() and os.path.realpath(link) == os.path.join(os.path.realpath(link.parent), link.name):
             raise Trouble(f"{link} is not a link of ours. Move it away and run this again.")
         _unlink(link)
     if os.name != "nt":
         link.symlink_to(target, target_is_directory=True)
-    elif subprocess.run(
-        ["cmd", "/c", "mklink", "/J", str(link), str(target)], capture_output=True
-    ).returncode:
+    elif subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(target)], capture_output=True).returncode:
         raise Trouble(f"the folder link {link} could not be made. Make it by hand: mklink /J {link} {target}")
 
 

@@ -27,9 +27,7 @@ UNWANTED = (
 class Runner(Protocol):
     """Runs a command to its end with its output in `log`; returns the exit code."""
 
-    def __call__(
-        self, command: Sequence[str], log: Path, env: Mapping[str, str], keep: Sequence[int]
-    ) -> int: ...
+    def __call__(self, command: Sequence[str], log: Path, env: Mapping[str, str], keep: Sequence[int]) -> int: ...
 
 
 def run_logged(command: Sequence[str], log: Path, env: Mapping[str, str], keep: Sequence[int] = ()) -> int:

@@ -39,8 +39,5 @@ class Stamp:
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(self.done, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        part.write_text(json.dumps(self.done, indent=1), encoding="utf-8")
         os.replace(part, self.path)
