@@ -56,8 +56,11 @@ def train_on_host(
         lora=lora or LoRAConfig(),
         training=training or TrainingConfig(),
     )
-    result = train_lora(request, NodeReporter(node_id))
-    return HostResult(result.lora, result.handle, result.losses, _report(data, result))
+    reporter = NodeReporter(node_id)
+    result = train_lora(request, reporter)
+    report = _report(data, result)
+    reporter.text(report)
+    return HostResult(result.lora, result.handle, result.losses, report)
 
 
 def _report(data: TrainingData, result: TrainResult) -> str:

@@ -22,11 +22,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The order of batches for one dataset, batch size and seed."""
+    """The order of batches for one dataset, batch size and seed; the order of `entries` plays no part."""
 
     entries: tuple[Entry, ...]
     batch_size: int
     seed: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], batch_size: int, seed: int) -> BatchPlan:
+        # A renamed or moved file changes the order in which a folder is read, and must not change the run.
+        ordered = sorted(entries, key=lambda e: (e.image_key, e.target_size, e.crop, e.captions))
+        return cls(tuple(ordered), batch_size, seed)
 
     @property
     def batches_per_epoch(self) -> int:

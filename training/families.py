@@ -61,7 +61,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Resolved:
-    """Configs without any auto left, and a line for each value that was chosen for the user."""
+    """Configs without any auto left, and lines that say what was chosen for the user, and from where."""
 
     lora: LoRAConfig
     training: TrainingConfig
@@ -86,8 +86,22 @@ def resolve(family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig,
         for name, value in as_dict(config).items()
         if is_auto(value)
     }
-    choices = tuple(f"{name} = {value} (auto, {row.label})" for name, value in chosen.items())
-    return Resolved(filled(lora, values), filled(training, values), choices)
+    return Resolved(filled(lora, values), filled(training, values), _explained(row, chosen))
+
+
+def _explained(row: Family, chosen: Mapping[str, Any]) -> tuple[str, ...]:
+    of_family = {name: value for name, value in chosen.items() if name in row.values}
+    of_all = {name: value for name, value in chosen.items() if name not in row.values}
+    groups = ((f"auto for {row.label} ({row.source})", of_family), ("auto for every model", of_all))
+    return tuple(
+        f"{title}: " + ", ".join(f"{name} {_shown(value)}" for name, value in group.items())
+        for title, group in groups
+        if group
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def auto_steps(image_count: int) -> int:

@@ -54,7 +54,7 @@ class Trainer:
     """Called after each step, inside the loan: cheap things only, or a checkpoint."""
 
     def __post_init__(self) -> None:
-        self.plan = BatchPlan(self.data.entries, self.config.batch_size, self.seed)
+        self.plan = BatchPlan.of(self.data.entries, self.config.batch_size, self.seed)
         self.parameters = self.adapters.parameters()
         self._mutates = False
 
