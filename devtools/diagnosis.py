@@ -43,7 +43,7 @@ MESSAGES = {
     "network": "no network: the package index cannot be reached. Check the connection, or pip's index and "
     "proxy settings (PIP_INDEX_URL, HTTPS_PROXY), and run this again; it goes on from here.",
     "version": "the package index has no version of a pinned package for this Python and system. Try "
-    "Python 3.11 or 3.12, or check PIP_INDEX_URL.",
+    "Python 3.11 or 3.12, and check that PIP_INDEX_URL names a whole index that can be reached.",
     "other": "it failed. What it said last is below; run this again when that is put right.",
 }
 
