@@ -104,8 +104,8 @@ def run_demo(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     if not script.is_file():
         raise Trouble(f"{script} is missing: this checkout has no demo.")
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
-    env = host_environment(host, make_base(checkout))
-    return subprocess.run([str(host.python), str(script), *rest], env=env).returncode
+    env = {**host_environment(host, make_base(checkout)), "PYTHONPATH": str(checkout)}
+    return subprocess.run([str(host.python), "-m", "demo.run", *rest], env=env).returncode
 
 
 def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
