@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from comfy.model_patcher import ModelPatcher
 
-from ..errors import DanluError
 from ..training.config import LoRAConfig, TrainingConfig
 from ..training.data import TrainingData
 from ..training.files import checked_name
-from ..training.run import TrainRequest, TrainResult, train_lora
+from ..training.run import TrainRequest, TrainResult, checked_steps, train_lora
 from ..training.store import LoraModel, RunHandle
 from .identity import model_identity
 from .model import HostModel
@@ -39,8 +38,7 @@ def train_on_host(
     name: str,
 ) -> HostResult:
     """Checks everything that can be known before the first step, then trains."""
-    if steps == 0:
-        raise DanluError("steps is 0: nothing would be trained. Give 1 or more, or -1 for auto.")
+    checked_steps(steps)
     model = HostModel(patcher)
     model.check_fits(data)
     request = TrainRequest(

@@ -30,6 +30,22 @@ class DanluSaveLoRA(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, name: str | None = None, subfolder: str | None = None) -> bool | str:
+        """Runs when the graph is queued, before anything is trained; linked inputs come as None."""
+        from ..errors import DanluError
+        from ..host.paths import loras_folder
+        from ..training.files import checked_name, target_folder
+
+        try:
+            if name:
+                checked_name(name, "name")
+            if subfolder:
+                target_folder(loras_folder(), subfolder)
+        except DanluError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(cls, lora: Any = None, checkpoints: Any = None, **options: Any) -> io.NodeOutput:
         from ..host.saving import save_on_host
 

@@ -46,6 +46,22 @@ class DanluTrainLoRA(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, steps: int | None = None, name: str | None = None) -> bool | str:
+        """Runs when the graph is queued, before anything is loaded or encoded; linked inputs come as None."""
+        from ..errors import DanluError
+        from ..training.files import checked_name
+        from ..training.run import checked_steps
+
+        try:
+            if steps is not None:
+                checked_steps(steps)
+            if name is not None:
+                checked_name(name, "name")
+        except DanluError as error:
+            return str(error)
+        return True
+
+    @classmethod
     async def execute(
         cls, model: Any, training_data: Any, lora_config: Any = None, training_config: Any = None, **run: Any
     ) -> io.NodeOutput:

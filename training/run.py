@@ -52,7 +52,9 @@ class TrainResult:
 
 def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     """Trains, or answers from disk when this very run has reached the step before."""
-    steps = _steps(request)
+    steps = checked_steps(request.steps)
+    if steps == -1:
+        steps = auto_steps(request.data.image_count)
     check(request.lora)
     check(request.training)
     flow = request.model.prediction.value == "flow"
@@ -83,12 +85,11 @@ def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:
     )
 
 
-def _steps(request: TrainRequest) -> int:
-    if request.steps == -1:
-        return auto_steps(request.data.image_count)
-    if request.steps < 1:
-        raise DanluError(f"steps is {request.steps}; give 1 or more, or -1 for a number from the pictures.")
-    return request.steps
+def checked_steps(steps: int) -> int:
+    """Raises DanluError for a number of steps that nothing can come of."""
+    if steps == 0 or steps < -1:
+        raise DanluError(f"steps is {steps}: nothing would be trained. Give 1 or more, or -1 for auto.")
+    return steps
 
 
 def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
