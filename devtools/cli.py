@@ -17,6 +17,12 @@ from .places import CHECKOUT, Places, cache_root
 from .running import clean_environment
 
 MakeBuilder = Callable[[Places, Path], Builder]
+# `-m demo.run` would take the demo of whatever checkout one stands in, and PYTHONPATH would reach every child.
+START_DEMO = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("demo.run", run_name="__main__", alter_sys=True)
+"""
 
 
 def main(arguments: Sequence[str], *, checkout: Path = CHECKOUT, make_builder: MakeBuilder = Builder) -> int:
@@ -104,8 +110,8 @@ def run_demo(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     if not script.is_file():
         raise Trouble(f"{script} is missing: this checkout has no demo.")
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
-    env = {**host_environment(host, make_base(checkout)), "PYTHONPATH": str(checkout)}
-    return subprocess.run([str(host.python), "-m", "demo.run", *rest], env=env).returncode
+    env = host_environment(host, make_base(checkout))
+    return subprocess.run([str(host.python), "-c", START_DEMO, str(checkout), *rest], env=env).returncode
 
 
 def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:

@@ -17,9 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def _load_pack() -> None:
     # The checkout's own folders (nodes/, host/) must not stand in for the host's modules of these names.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-    spec = importlib.util.spec_from_file_location(
-        "danlu", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
+    spec = importlib.util.spec_from_file_location("danlu", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["danlu"] = module
