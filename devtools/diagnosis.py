@@ -30,6 +30,7 @@ SIGNS = (
         ),
         "network",
     ),
+    (("resolutionimpossible", "conflicting dependencies"), "conflict"),
     (("could not find a version", "no matching distribution"), "version"),
 )
 
@@ -42,6 +43,8 @@ MESSAGES = {
     "`apt-get install python3-venv`) and run this again.",
     "network": "no network: the package index cannot be reached. Check the connection, or pip's index and "
     "proxy settings (PIP_INDEX_URL, HTTPS_PROXY), and run this again; it goes on from here.",
+    "conflict": "what is asked for does not go with the packages that are there, so nothing was changed. The "
+    "lines below name them.",
     "version": "the package index has no version of a pinned package for this Python and system. Try "
     "Python 3.11 or 3.12, and check that PIP_INDEX_URL names a whole index that can be reached.",
     "other": "it failed. What it said last is below; run this again when that is put right.",

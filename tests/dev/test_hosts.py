@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from danlu.devtools.browser import find_chromium
 from danlu.devtools.console import Trouble
 from danlu.devtools.hosts import ensure_host, host_python, make_base, requirement_lines
 from danlu.devtools.places import base_directory, cache_root, venv_python
@@ -219,20 +218,3 @@ def test_the_cache_folder_of_each_system(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     assert cache_root() == tmp_path / expected
-
-
-def test_a_chromium_is_found_by_setting_or_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = [tmp_path / "bin" / "google-chrome", tmp_path / "bin" / "chromium", tmp_path / "mine"]
-    monkeypatch.delenv("CHROMIUM", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    (tmp_path / "bin").mkdir()
-    for program in programs[:2]:
-        program.write_text("", encoding="utf-8")
-        program.chmod(0o755)
-        assert find_chromium() == program
-    monkeypatch.setenv("CHROMIUM", str(programs[2]))
-    with pytest.raises(Trouble, match="CHROMIUM="):
-        find_chromium()
-    programs[2].write_text("", encoding="utf-8")
-    programs[2].chmod(0o755)
-    assert find_chromium() == programs[2]

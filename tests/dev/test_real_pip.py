@@ -15,7 +15,7 @@ import pytest
 
 from danlu.devtools.places import venv_python
 
-from .fakes import TOP, fake_pins, write_index
+from .fakes import TOP, fake_pins, write_index, write_tree, write_wheel
 
 DRIVER = Path(__file__).with_name("driver.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills and inherited locks are POSIX here")
@@ -144,3 +144,41 @@ def test_the_lock_goes_with_its_holder(world: World) -> None:
     start = time.monotonic()
     assert world.call("env").returncode == 0
     assert time.monotonic() - start < 30
+
+
+# Installing into a ComfyUI that is the user's own, which is done with --install only.
+
+
+def test_install_adds_what_is_missing_and_changes_nothing(world: World, tmp_path: Path) -> None:
+    write_wheel(world.index, "tinyextra", needs=["torch>=1"])
+    write_wheel(world.index, "torch", "2.0")
+    env = own_host(world, tmp_path)
+    before = world.installed()
+    (world.checkout / "requirements.txt").write_text("tinyextra\n", encoding="utf-8")
+    assert world.call("env", "--json", env=env).returncode == 1
+    assert world.installed() == before
+    answer = world.call("env", "--json", "--install", env=env)
+    assert answer.returncode == 0, answer.stderr
+    assert world.installed() == before | {"tinyextra"}
+    site = next((world.cache / "venv").glob("lib/python*/site-packages"))
+    assert (site / "torch-1.0.dist-info").is_dir(), "a package that was there has been changed"
+
+
+def test_install_refuses_what_would_change_a_package(world: World, tmp_path: Path) -> None:
+    write_wheel(world.index, "tinygreedy", needs=["torch>=2"])
+    write_wheel(world.index, "torch", "2.0")
+    env = own_host(world, tmp_path)
+    (world.checkout / "requirements.txt").write_text("tinygreedy\n", encoding="utf-8")
+    answer = world.call("env", "--install", env=env)
+    assert answer.returncode == 1
+    assert "nothing was changed" in answer.stderr and "tinygreedy" in answer.stderr
+    assert "tinygreedy" not in world.installed()
+
+
+def own_host(world: World, folder: Path) -> dict[str, str]:
+    python = venv_python(world.cache / "venv")
+    return {
+        "COMFYUI_PATH": str(write_tree(folder / "ComfyUI")),
+        "COMFYUI_PYTHON": str(python),
+        "DANLU_CACHE": str(folder / "cache"),
+    }
