@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,7 +55,7 @@ def _unpack(archive: Path, work: Path, limits: ZipLimits) -> None:
             budget = limits.total_bytes
             for member, name in members:
                 budget -= _write(file, member, work / name, min(limits.file_bytes, budget), archive)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
         raise DanluError(
             f"The .zip file {archive} cannot be read ({error}). Make it again, or unpack it and give the folder."
         ) from error

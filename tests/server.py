@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from danlu.demo.server import Client, HostProcess
 
@@ -15,9 +12,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 class Server(Client):
     """A server and its client in one: `server.run(graph)`, `server.upload(...)`, `server.restart()`."""
 
-    def __init__(self, base: Path, *args: str):
+    def __init__(self, comfyui: Path, base: Path, *args: str):
         self.base = base
-        self.process = HostProcess(comfyui_tree(), base, packs={"danlu": REPOSITORY}, args=("--cpu", *args))
+        self.process = HostProcess(comfyui, base, packs={"danlu": REPOSITORY}, args=("--cpu", *args))
         super().__init__("http://127.0.0.1")
 
     def start(self) -> Server:
@@ -44,10 +41,3 @@ class Server(Client):
         place = self.base / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(source)
-
-
-def comfyui_tree() -> Path:
-    tree = os.environ.get("DANLU_COMFYUI")
-    if not tree:
-        pytest.skip("DANLU_COMFYUI names no ComfyUI tree (`python dev.py test` sets it)")
-    return Path(tree)

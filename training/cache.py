@@ -38,7 +38,8 @@ class DiskCache:
 
     def latent(self, key: str) -> Tensor:
         # A copy: what a training step does to it must not reach the next one.
-        return self._read(self._latent_file(key))[LATENT].clone()
+        with torch.inference_mode(False):
+            return self._read(self._latent_file(key))[LATENT].clone()
 
     def conditioning(self, caption: str) -> Conditioning:
         tensors = self._read(self._caption_file(caption))
