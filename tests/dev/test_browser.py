@@ -23,11 +23,13 @@ def test_found_by_setting_or_on_the_path(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     for name in ("google-chrome", "chromium"):  # the second goes before the first
-        assert find_chromium() == make_program(tmp_path / "bin" / name)
+        program = make_program(tmp_path / "bin" / name)
+        assert find_chromium() == program
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "mine"))
     with pytest.raises(Trouble, match="CHROMIUM="):
         find_chromium()
-    assert find_chromium() == make_program(tmp_path / "mine")
+    program = make_program(tmp_path / "mine")
+    assert find_chromium() == program
 
 
 class Bare:
