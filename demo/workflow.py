@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Json = dict[str, Any]
+Spec = Sequence[Any]
+"""One input in `/object_info`: its type, or a combo's choices, and its options."""
 
 VIRTUAL = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 """Node types that live in the front end alone."""
@@ -39,12 +41,12 @@ def to_api(workflow: Mapping[str, Any], object_info: Mapping[str, Json]) -> Json
 
 
 def widget_values(node: Mapping[str, Any], info: Json) -> Json:
-    """What a node's widgets hold, by input name; an input that the file is too old to know is left out."""
-    values, slots = node.get("widgets_values") or [], list(_widgets(info))
-    if isinstance(values, Mapping):
-        return {name: values[name] for name, is_input in slots if is_input and name in values}
-    _check_length(node, values, len(slots))
-    return {name: value for (name, is_input), value in zip(slots, values, strict=False) if is_input}
+    """What a node's widgets hold, by input name; defaults for inputs that are newer than the file."""
+    saved, slots = node.get("widgets_values") or [], list(_widgets(info))
+    if not isinstance(saved, Mapping):
+        _check_length(node, saved, len(slots))
+        saved = dict(zip((name for name, _ in slots), saved, strict=False))
+    return {name: saved.get(name, _default(spec)) for name, spec in slots if spec}
 
 
 def _check_length(node: Mapping[str, Any], values: Sequence[Any], slots: int) -> None:
@@ -56,7 +58,7 @@ def _check_length(node: Mapping[str, Any], values: Sequence[Any], slots: int) ->
 
 
 def _api_node(graph: _Graph, node: Json, info: Json) -> Json:
-    inputs = {name: _literal(value) for name, value in widget_values(node, info).items()}
+    inputs = {name: _literal(value) for name, value in widget_values(node, info).items() if value is not None}
     for slot in node.get("inputs") or []:
         source = graph.source(slot)
         if source is None:
@@ -70,23 +72,39 @@ def _api_node(graph: _Graph, node: Json, info: Json) -> Json:
     return {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
 
 
-def _widgets(info: Json) -> Iterator[tuple[str, bool]]:
-    """The widgets of a node in the order of their values; False: one that is no input, but has a value in the file."""
+def _widgets(info: Json) -> Iterator[tuple[str, Spec | None]]:
+    """The widgets of a node in the order of their values; None: one that is no input, but has a value in the file."""
     for group in ("required", "optional"):
         upload = False
         for name, spec in (info["input"].get(group) or {}).items():
-            kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-            is_combo = isinstance(kind, list) or kind == "COMBO"
-            if not (is_combo or kind in WIDGET_TYPES) or options.get("forceInput"):
+            kind, options = spec[0], _options(spec)
+            if not (_is_combo(spec) or kind in WIDGET_TYPES) or options.get("forceInput"):
                 continue
-            yield name, True
+            yield name, spec
             upload = upload or any(options.get(option) for option in UPLOADS)
             if options.get("control_after_generate", kind == "INT" and name in SEEDS):
-                yield "control_after_generate", False
-                if is_combo:
-                    yield "control_filter_list", False
+                yield f"{name}.control_after_generate", None
+                if _is_combo(spec):
+                    yield f"{name}.control_filter_list", None
         if upload:
-            yield "upload", False
+            yield "upload", None
+
+
+def _options(spec: Spec) -> Json:
+    return spec[1] if len(spec) > 1 else {}
+
+
+def _is_combo(spec: Spec) -> bool:
+    return isinstance(spec[0], list) or spec[0] == "COMBO"
+
+
+def _default(spec: Spec) -> Any:
+    if "default" in _options(spec):
+        return _options(spec)["default"]
+    if not _is_combo(spec):
+        return {"STRING": "", "BOOLEAN": False}.get(spec[0], 0)
+    choices = spec[0] if isinstance(spec[0], list) else _options(spec).get("options") or []
+    return choices[0] if choices else None
 
 
 def _literal(value: Any) -> Any:
