@@ -26,18 +26,21 @@ from torch import Tensor, nn
 @contextmanager
 def aliases(root: nn.Module) -> Iterator[None]:
     """Replaces inference tensors of `root` by aliases of the same storage; enter outside of inference mode."""
-    kept: list[tuple[dict[str, Any], str, Tensor]] = []
+    kept: list[tuple[dict[str, Any], str, Tensor, Tensor]] = []
     try:
         for module in root.modules():
             for table in (module._parameters, module._buffers):
                 for name, tensor in list(table.items()):
                     if tensor is not None and tensor.is_inference() and _is_plain(tensor):
-                        kept.append((table, name, tensor))
-                        table[name] = _alias(tensor)  # type: ignore[assignment]
+                        alias = _alias(tensor)
+                        kept.append((table, name, tensor, alias))
+                        table[name] = alias  # type: ignore[assignment]
         yield
     finally:
-        for table, name, tensor in kept:
-            table[name] = tensor
+        for table, name, tensor, alias in kept:
+            # What the host has replaced meanwhile (it may move weights) is its own business.
+            if table.get(name) is alias:
+                table[name] = tensor
 
 
 def _is_plain(tensor: Tensor) -> bool:
