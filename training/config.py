@@ -90,6 +90,10 @@ def check(config: LoRAConfig | TrainingConfig) -> None:
             continue
         if not low <= value <= high:
             raise DanluError(f"{name} is {value}; it must lie between {low} and {high}, or be -1 for auto.")
+    for name, choices in _CHOICES.items():
+        value = getattr(config, name, None)
+        if value is not None and value not in choices:
+            raise DanluError(f"{name} is '{value}'; it must be one of: {', '.join(choices)}.")
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -104,4 +108,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "gradient_accumulation": (1, 1024),
     "max_grad_norm": (0.0, 1e6),
     "caption_dropout": (0.0, 1.0),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "targets": TARGETS,
+    "optimizer": OPTIMIZERS,
+    "lr_scheduler": LR_SCHEDULERS,
+    "precision": PRECISIONS,
+    "gradient_checkpointing": SWITCH,
+    "timestep_sampling": TIMESTEP_SAMPLINGS,
 }
