@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from torch import Tensor, nn
+
+from danlu.errors import DanluError
+from danlu.training.config import LoRAConfig
+from danlu.training.targets import select
+
+
+class Quantised(nn.Module):
+    """A linear layer that is no `nn.Linear`, as the host's quantised ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_features = self.out_features = 4
+        self.weight = nn.Parameter(nn.Linear(4, 4).weight.detach(), requires_grad=False)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_q = nn.Linear(4, 4)
+        self.to_out = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
+        self.norm = nn.LayerNorm(4)
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj_in = nn.Conv2d(4, 4, 1)
+        self.attn1 = Attention()
+        self.ff = nn.Sequential(nn.Linear(4, 8), nn.GELU(), Quantised())
+        self.img_mod = nn.ModuleDict({"lin": nn.Linear(4, 4)})
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.time_embed = nn.Sequential(nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 4))
+        self.input_blocks = nn.ModuleList([nn.Conv2d(4, 4, 3), Block()])
+        self.final_layer = nn.ModuleDict({"linear": nn.Linear(4, 4)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+ATTENTION = ["input_blocks.1.proj_in", "input_blocks.1.attn1.to_q", "input_blocks.1.attn1.to_out.0"]
+MLP = ["input_blocks.1.ff.0", "input_blocks.1.ff.2"]
+STEERING = ["time_embed.0", "time_embed.2", "input_blocks.1.img_mod.lin", "final_layer.linear"]
+
+
+def chosen(targets: str, include: str = "", exclude: str = "") -> list[str]:
+    return list(select(Network(), LoRAConfig(rank=4, targets=targets, include=include, exclude=exclude)))
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        ("attention", ATTENTION),
+        ("attention+mlp", ATTENTION + MLP),
+        ("all-linear", ATTENTION[1:] + MLP + STEERING),
+        ("all-linear+conv", ["input_blocks.0", *ATTENTION, *MLP, *STEERING]),
+    ],
+)
+def test_presets(targets: str, names: list[str]) -> None:
+    assert sorted(chosen(targets)) == sorted(names)
+
+
+def test_layers_come_in_the_networks_order_and_are_its_own() -> None:
+    network = Network()
+    layers = select(network, LoRAConfig(rank=4, targets="all-linear+conv"))
+    modules = dict(network.named_modules())
+    assert list(layers) == [name for name in modules if name in layers]
+    assert all(layer is modules[name] for name, layer in layers.items())
+
+
+def test_include_and_exclude_are_searched_in_the_path() -> None:
+    assert chosen("attention+mlp", include=r"\.ff\.") == MLP
+    assert chosen("attention+mlp", exclude=r"attn1|proj") == MLP
+    assert chosen("attention+mlp", include=r"attn1", exclude=r"to_out") == ["input_blocks.1.attn1.to_q"]
+    assert chosen("all-linear", include=r"^final_layer\.") == ["final_layer.linear"]
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("include", "(attn"), ("exclude", "*")])
+def test_a_broken_pattern_is_named(name: str, pattern: str) -> None:
+    with pytest.raises(DanluError, match=re.escape(f"{name} '{pattern}' is not a regular expression")):
+        chosen("attention", **{name: pattern})
+
+
+def test_no_layer_left_says_what_was_asked_for() -> None:
+    with pytest.raises(DanluError, match="targets 'attention', include 'nothing', exclude 'x'"):
+        chosen("attention", include="nothing", exclude="x")
