@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,27 @@ import pytest
 
 from danlu.tests.server import REPOSITORY, Server
 
-PAGES = sorted((REPOSITORY / "web" / "docs").glob("*.md"))
+DOCS = REPOSITORY / "web" / "docs"
+PAGES = {page.relative_to(DOCS).as_posix(): page for page in sorted(DOCS.rglob("*.md"))}
+"""`<NodeId>.md` in English, `<NodeId>/<language>.md` in others."""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_explains_every_input(page: Path, object_info: dict[str, Any], server: Server) -> None:
-    info, text = object_info[page.stem], page.read_text(encoding="utf-8")
-    assert text.startswith(f"# {info['display_name']}\n")
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_explains_every_input(name: str, object_info: dict[str, Any], server: Server) -> None:
+    text = PAGES[name].read_text(encoding="utf-8")
+    node, _, language = name.removesuffix(".md").partition("/")
+    assert text.startswith(f"# {_display_name(node, language or 'en')}\n")
     for group in ("required", "optional"):
-        for name in info["input"].get(group, {}):
-            assert f"`{name}`" in text, name
-    assert server.request("GET", f"/extensions/danlu/docs/{page.name}").decode("utf-8") == text
+        for key in object_info[node]["input"].get(group, {}):
+            assert f"`{key}`" in text, key
+    assert server.request("GET", f"/extensions/danlu/docs/{name}").decode("utf-8") == text
+
+
+def _display_name(node: str, language: str) -> str:
+    texts = (REPOSITORY / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8")
+    return json.loads(texts)[node]["display_name"]
+
+
+def test_pages_are_in_every_language() -> None:
+    nodes = {Path(name).parts[0].removesuffix(".md") for name in PAGES}
+    assert {f"{node}.md" for node in nodes} | {f"{node}/zh.md" for node in nodes} == set(PAGES)
