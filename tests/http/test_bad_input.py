@@ -34,6 +34,17 @@ def refusal(studio: Server, graph: dict[str, Any]) -> str:
     return text
 
 
+def save_refusal(studio: Server, **inputs: Any) -> str:
+    """Why the host refuses the save node when the graph is queued; what else is in the graph runs without it."""
+    before = files_around(studio)
+    graph = {**training("flux", seed=24, steps=1), **saving(**inputs)}
+    since = len(studio.messages)
+    answer = studio.post("/prompt", {"prompt": graph, "client_id": studio.client_id})
+    assert studio.wait(answer["prompt_id"], since=since).ok
+    assert files_around(studio) == before
+    return str(answer["node_errors"]["save"])
+
+
 def folder(studio: Server, name: str, fill: Callable[[Path], None]) -> str:
     path = studio.base / "input" / name
     path.mkdir(parents=True)
@@ -111,20 +122,20 @@ def test_steps_that_train_nothing(studio: Server, steps: int) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "..", "C:\\evil", "x\x00y"])
 def test_names_that_are_paths(studio: Server, name: str) -> None:
-    assert "name" in refusal(studio, {**training("flux", seed=24), **saving(name=name)})
-    assert "name" in refusal(studio, training("flux", name=name))
+    assert "plain name" in save_refusal(studio, name=name)
+    assert "plain name" in refusal(studio, training("flux", name=name))
 
 
 @pytest.mark.parametrize("subfolder", ["../../..", "danlu/../../../evil", "C:\\evil"])
 def test_subfolders_that_lead_outside(studio: Server, subfolder: str) -> None:
-    assert "subfolder" in refusal(studio, {**training("flux", seed=24), **saving(subfolder=subfolder)})
+    assert "subfolder" in save_refusal(studio, subfolder=subfolder)
 
 
 def test_a_link_that_leads_outside(studio: Server, tmp_path: Path) -> None:
     loras = studio.base / "models" / "loras"
     loras.mkdir(parents=True, exist_ok=True)
     (loras / "way_out").symlink_to(tmp_path, target_is_directory=True)
-    assert "outside" in refusal(studio, {**training("flux", seed=24), **saving(subfolder="way_out")})
+    assert "outside" in save_refusal(studio, subfolder="way_out")
     assert not list(tmp_path.iterdir())
 
 
