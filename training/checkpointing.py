@@ -8,7 +8,9 @@ runs on copies of its inputs, and its recomputation runs under `allow_mutation_o
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -32,7 +34,7 @@ class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
-        with torch.enable_grad(), _mutable(), torch.random.fork_rng(devices=[]):
+        with torch.enable_grad(), mutation_allowed(), torch.random.fork_rng(devices=[]):
             torch.set_rng_state(ctx.rng)
             # A leaf that requires grad cannot be changed in place: the block gets a copy of it.
             outputs = ctx.run([t.clone() for t in inputs])
@@ -51,19 +53,57 @@ class _Checkpoint(torch.autograd.Function):
         )
 
 
+_mutable = False
+
+
 @contextlib.contextmanager
-def _mutable() -> Iterator[None]:
-    """`allow_mutation_on_saved_tensors`, which cannot be nested, entered only when it is not active."""
-    try:
-        context = allow_mutation_on_saved_tensors()
-        context.__enter__()
-    except RuntimeError:
+def mutation_allowed() -> Iterator[None]:
+    """`allow_mutation_on_saved_tensors`, entered only when it is not active.
+
+    It cannot be nested: the attempt raises, and leaves the outer one switched off.
+    """
+    global _mutable
+    if _mutable:
         yield
         return
+    _mutable = True
     try:
-        yield
+        with allow_mutation_on_saved_tensors():
+            yield
     finally:
-        context.__exit__(None, None, None)
+        _mutable = False
+
+
+class _Hole:
+    """Stands where a tensor was."""
+
+
+def _rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
+    """`value` with its tensors and holes changed: containers of them are new ones, everything else is shared."""
+    if isinstance(value, (Tensor, _Hole)):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _rebuilt(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_rebuilt(item, change) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        copied = copy.copy(value)
+        for item in fields(value):
+            object.__setattr__(copied, item.name, _rebuilt(getattr(value, item.name), change))
+        return copied
+    return value
+
+
+def _taken_apart(value: Any) -> tuple[Any, list[Tensor]]:
+    """`value` as it is now, with holes for its tensors, and the tensors."""
+    found: list[Tensor] = []
+
+    def take(tensor: Tensor) -> _Hole:
+        found.append(tensor)
+        return _Hole()
+
+    return _rebuilt(value, take), found
 
 
 def _checkpointed(
@@ -72,20 +112,18 @@ def _checkpointed(
     def wrapped(*args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
-        slots = [*args, *kwargs.values()]
-        where = [i for i, value in enumerate(slots) if isinstance(value, Tensor)]
+        # Models go on writing to the options that they pass to every block.
+        given, inputs = _taken_apart((args, kwargs))
         single: list[bool] = []
 
         def run(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            filled = list(slots)
-            for i, tensor in zip(where, tensors, strict=True):
-                filled[i] = tensor
-            out = forward(*filled[: len(args)], **dict(zip(kwargs, filled[len(args) :], strict=True)))
+            remaining = iter(tensors)
+            filled_args, filled_kwargs = _rebuilt(given, lambda _hole: next(remaining))
+            out = forward(*filled_args, **filled_kwargs)
             single.append(isinstance(out, Tensor))
             return (out,) if isinstance(out, Tensor) else tuple(out)
 
-        tensors = [slots[i] for i in where]
-        out = _Checkpoint.apply(run, torch.get_rng_state(), len(where), *tensors, *parameters)
+        out = _Checkpoint.apply(run, torch.get_rng_state(), len(inputs), *inputs, *parameters)
         return out[0] if single[0] else out
 
     return wrapped
