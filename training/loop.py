@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 from ..errors import DanluError
 from .adapters import AdapterSet
 from .batches import BatchPlan
-from .checkpointing import checkpointed
+from .checkpointing import checkpointed, mutation_allowed
 from .config import TrainingConfig
 from .data import Entry, TrainingData
 from .model import BaseModel, RowCondition
@@ -83,15 +82,14 @@ class Trainer:
             self.reporter.check_interrupt()
             optimizer.zero_grad(set_to_none=True)
             loss = self._accumulate(step)
-            if not math.isfinite(loss):
-                raise DanluError(
-                    f"The loss became {loss} at step {step}: training has diverged. "
-                    "Lower the learning rate, or set precision to fp32."
-                )
+            _check_finite("loss", loss, step)
             grad_norm = self._clip()
+            _check_finite("gradient", grad_norm, step)
             rate = optimizer.param_groups[0]["lr"]
             optimizer.step()
-            schedule.step()
+            if step < self.config.schedule_steps:
+                # Past its end a cosine would rise again: the last learning rate is kept.
+                schedule.step()
             self.on_step(StepLog(step, loss, rate, grad_norm))
             self.reporter.step(clock.report(step, loss, rate))
 
@@ -123,7 +121,7 @@ class Trainer:
         return total
 
     def _backward(self, batch: Batch, rows_in_step: int) -> float:
-        with allow_mutation_on_saved_tensors() if self._mutates else nullcontext():
+        with mutation_allowed() if self._mutates else nullcontext():
             loss = self.loss(batch) * (len(batch.rows) / rows_in_step)
             loss.backward()
         return loss.item()
@@ -188,18 +186,22 @@ class Batch:
 
     def select(self, indices: Sequence[int]) -> Batch:
         where = torch.tensor(indices, device=self.sigma.device)
-        return Batch(
-            self.latent[where], self.noise[where], self.sigma[where], tuple(self.rows[i] for i in indices)
-        )
+        return Batch(self.latent[where], self.noise[where], self.sigma[where], tuple(self.rows[i] for i in indices))
 
 
 def _one_per_bucket(entries: Sequence[Entry]) -> list[Entry]:
     return list({entry.target_size: entry for entry in entries}.values())
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig
-) -> torch.optim.lr_scheduler.LRScheduler:
+def _check_finite(what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise DanluError(
+            f"The {what} became {value} at step {step}: training has diverged. "
+            "Lower the learning rate, or set precision to fp32."
+        )
+
+
+def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig) -> torch.optim.lr_scheduler.LRScheduler:
     from diffusers.optimization import get_scheduler
 
     name = "constant_with_warmup" if config.lr_scheduler == "constant" else config.lr_scheduler
