@@ -86,8 +86,8 @@ class RunStore:
         return self.folder / "checkpoints" / f"{step:06}.safetensors"
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        files = sorted((self.folder / "checkpoints").glob("*.safetensors"))
-        return tuple(Checkpoint(int(file.stem), file) for file in files)
+        files = (self.folder / "checkpoints").glob("*.safetensors")
+        return tuple(sorted((Checkpoint(int(file.stem), file) for file in files), key=lambda c: c.step))
 
     def save_checkpoint(self, step: int, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         from safetensors.torch import save
