@@ -77,6 +77,9 @@ class ToyModel:
         with torch.inference_mode(False), torch.enable_grad():
             yield
 
+    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
+        return {stem: stem.replace(".", "_") for stem in stems}
+
     def prepare_latent(self, latent: Tensor) -> Tensor:
         return latent * 2.0
 
