@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DanluError
-from .store import write_atomically
+from .store import safetensors_bytes, write_atomically
 
 FORMATS = ("auto", "kohya", "comfy")
 DTYPES = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -99,9 +99,7 @@ def metadata(name: str, facts: Mapping[str, str]) -> dict[str, str]:
 
 def write_lora(folder: Path, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> Path:
     """`folder/name.safetensors`. A file of that name with other content is kept: the new one gets a number."""
-    from safetensors.torch import save
-
-    content = save(dict(tensors), dict(facts))
+    content = safetensors_bytes(tensors, facts)
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         path = folder / (f"{name}.safetensors" if number == 1 else f"{name}-{number}.safetensors")

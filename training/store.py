@@ -90,9 +90,7 @@ class RunStore:
         return tuple(sorted((Checkpoint(int(file.stem), file) for file in files), key=lambda c: c.step))
 
     def save_checkpoint(self, step: int, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-        from safetensors.torch import save
-
-        write_atomically(self.checkpoint_path(step), save(dict(tensors), dict(metadata)))
+        write_atomically(self.checkpoint_path(step), safetensors_bytes(tensors, metadata))
 
     def load_checkpoint(self, step: int) -> tuple[dict[str, Tensor], dict[str, str]]:
         from safetensors import safe_open
@@ -119,6 +117,21 @@ class RunStore:
             return []
         lines = self.log_path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["loss"] for line in lines[:until]]
+
+
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file: the same tensors and metadata give the same bytes.
+
+    The library writes metadata in the order of a hash map, another one each time: the header is written again with
+    its keys sorted. Tensors stay where they are, since offsets count from the end of the header.
+    """
+    from safetensors.torch import save
+
+    raw = save(dict(tensors), dict(metadata))
+    end = 8 + int.from_bytes(raw[:8], "little")
+    header = json.dumps(json.loads(raw[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + raw[end:]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
