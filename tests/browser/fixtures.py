@@ -52,10 +52,13 @@ def open_page(server: Server, browser: Any, renderer: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1300, "height": 900})
     page = context.new_page()
     page.renderer, page.errors = renderer, []
+    page.set_default_timeout(120_000)  # machines that test are often busy
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function(READY, timeout=120_000)
-    page.wait_for_timeout(2000)  # the front end restores or opens a workflow of its own
+    page.wait_for_function(READY)
+    # The front end restores or opens a workflow of its own; what is done before that is lost.
+    page.wait_for_function("() => app.extensionManager.workflow?.activeWorkflow")
+    page.wait_for_timeout(2000)
     page.evaluate("() => app.graph.clear()")
     yield page
     context.close()
@@ -64,6 +67,8 @@ def open_page(server: Server, browser: Any, renderer: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Small random models and pictures under the names that the template workflows ask for."""
+    if (server.base / "input" / "danlu-demo").exists():
+        return  # another conftest took this fixture before
     from danlu.demo.host_setup import add_host
     from danlu.demo.install import CLIP, FLUX, PREFIX, VAE
     from danlu.demo.seeded_clip import write_clip
