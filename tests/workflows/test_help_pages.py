@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def test_a_page_explains_every_input(name: str, object_info: dict[str, Any], ser
     assert text.startswith(f"# {_display_name(node, language or 'en')}\n")
     for group in ("required", "optional"):
         for key in object_info[node]["input"].get(group, {}):
-            assert f"`{key}`" in text, key
+            assert re.search(rf"\b{key}\b", text), key
     assert server.request("GET", f"/extensions/danlu/docs/{name}").decode("utf-8") == text
 
 
