@@ -50,7 +50,10 @@ def _is_plain(tensor: Tensor) -> bool:
 
 def _alias(tensor: Tensor) -> Tensor:
     empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-    return empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+    alias = empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+    # The host's DynamicVRAM notes on the tensor itself in which dtype its page is laid out.
+    alias.__dict__.update(tensor.__dict__)
+    return alias
 
 
 @contextmanager
@@ -58,9 +61,17 @@ def borrowed_weight(module: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, T
     """The layer's weight and bias in the dtype and on the device of `like`, given back on exit."""
     weight, bias, stream = comfy.ops.cast_bias_weight(module, like, offloadable=True)
     try:
-        yield weight, bias
+        yield _usable(weight), None if bias is None else _usable(bias)
     finally:
         comfy.ops.uncast_bias_weight(module, weight, bias, stream)
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    if not _is_plain(tensor):
+        # The host leaves a weight quantised when its nominal dtype is the one that was asked for.
+        return tensor.dequantize()
+    # A page of the host's DynamicVRAM that was filled while it sampled is an inference tensor.
+    return _alias(tensor) if tensor.is_inference() else tensor
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -110,21 +121,47 @@ class _FrozenConv(torch.autograd.Function):
         return None, None, found[0]
 
 
-class _FrozenRecompute(torch.autograd.Function):
-    """Any other layer with weights (norms): keeps its input and runs it again in backward."""
+class _FrozenNorm(torch.autograd.Function):
+    """A norm: keeps its input and computes again in backward, while it holds the weight."""
 
     @staticmethod
-    def forward(ctx: Any, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.module = module
+        ctx.save_for_backward(x)
+        return _own(forward(x))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
+        (x,) = ctx.saved_tensors
+        with borrowed_weight(ctx.module, x) as (weight, bias), torch.enable_grad():
+            again = x.detach().requires_grad_()
+            return None, None, torch.autograd.grad(_norm(ctx.module, again, weight, bias), again, grad)[0]
+
+
+def _norm(module: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    functional = torch.nn.functional
+    if isinstance(module, nn.GroupNorm):
+        return functional.group_norm(x, module.num_groups, weight, bias, module.eps)
+    if isinstance(module, nn.LayerNorm):
+        return functional.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
+    return functional.rms_norm(x, module.normalized_shape, weight, module.eps)
+
+
+class _FrozenRecompute(torch.autograd.Function):
+    """A layer that somebody else runs his own way: keeps its input and runs it again in backward."""
+
+    @staticmethod
+    def forward(ctx: Any, _module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         ctx.run = forward
         ctx.save_for_backward(x)
         return _own(forward(x))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             again = x.detach().requires_grad_()
-            return None, torch.autograd.grad(ctx.run(again), again, grad)[0]
+            return None, None, torch.autograd.grad(ctx.run(again), again, grad)[0]
 
 
 def _own(output: Tensor) -> Tensor:
@@ -140,15 +177,10 @@ def _padding(module: Any) -> list[int]:
 
 def _frozen_forward(module: nn.Module) -> Callable[..., Tensor] | None:
     """The layer's forward, made to keep no weight; None for layers without weights of their own."""
-    plain = _cast_forward(module)
-    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.padding_mode == "zeros":
-        kind: Any = _FrozenConv
-    elif hasattr(module, "in_features") and hasattr(module, "out_features"):
-        kind = _FrozenLinear
-    elif isinstance(module, (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)):
-        return lambda _self, x: _FrozenRecompute.apply(plain, x) if torch.is_grad_enabled() else plain(x)
-    else:
+    kind = _frozen_kind(module)
+    if kind is None:
         return None
+    plain = module.forward if kind is _FrozenRecompute else _cast_forward(module)
 
     def forward(_self: nn.Module, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if args or kwargs or not torch.is_grad_enabled():
@@ -156,6 +188,24 @@ def _frozen_forward(module: nn.Module) -> Callable[..., Tensor] | None:
         return kind.apply(module, plain, x)
 
     return forward
+
+
+def _frozen_kind(module: nn.Module) -> Any:
+    linear = hasattr(module, "in_features") and hasattr(module, "out_features")
+    conv = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.padding_mode == "zeros"
+    norm = isinstance(module, (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm))
+    if not (linear or conv or norm):
+        return None
+    if _is_overridden(module) or (norm and not isinstance(module, comfy.ops.CastWeightBiasOp)):
+        return _FrozenRecompute
+    return _FrozenConv if conv else _FrozenLinear if linear else _FrozenNorm
+
+
+def _is_overridden(module: nn.Module) -> bool:
+    """Whether the layer runs something else than its class says, such as a LoRA in the host's bypass mode."""
+    own = module.__dict__.get("forward")
+    # The host's bypass mode leaves the class's own method behind when it ends.
+    return own is not None and getattr(own, "__func__", None) is not type(module).forward
 
 
 def _cast_forward(module: Any) -> Callable[..., Tensor]:
