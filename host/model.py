@@ -71,7 +71,7 @@ class HostModel:
         kinds = comfy.model_sampling
         unknown = (kinds.X0, kinds.EDM, kinds.IMG_TO_IMG_FLOW)
         if not isinstance(self.sampling, unknown):
-            if isinstance(self.sampling, kinds.CONST):
+            if isinstance(self.sampling, kinds.CONST) and getattr(self.sampling, "noise_scale", 1.0) == 1.0:
                 return Prediction.FLOW
             if isinstance(self.sampling, kinds.V_PREDICTION):
                 return Prediction.V
