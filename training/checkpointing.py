@@ -20,12 +20,29 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 Run = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 
 
+class _RandomState:
+    """Torch's generators as they are now: adapter dropout has to draw the same once more."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
+        self.cpu = torch.get_rng_state()
+        self.cuda = [torch.cuda.get_rng_state(device) for device in self.devices]
+
+    @contextlib.contextmanager
+    def restored(self) -> Iterator[None]:
+        with torch.random.fork_rng(devices=self.devices):
+            torch.set_rng_state(self.cpu)
+            for device, state in zip(self.devices, self.cuda, strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
+
+
 class _Checkpoint(torch.autograd.Function):
     """Keeps a block's inputs instead of its activations."""
 
     @staticmethod
-    def forward(ctx: Any, run: Run, rng: Tensor, inputs: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.run, ctx.inputs, ctx.rng = run, inputs, rng
+    def forward(ctx: Any, run: Run, random: _RandomState, inputs: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.run, ctx.inputs, ctx.random = run, inputs, random
         ctx.save_for_backward(*tensors[:inputs])
         ctx.parameters = tensors[inputs:]
         # The block may change its inputs: it gets copies, and what is kept stays as it was.
@@ -34,8 +51,7 @@ class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
-        with torch.enable_grad(), mutation_allowed(), torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(ctx.rng)
+        with torch.enable_grad(), mutation_allowed(), ctx.random.restored():
             # A leaf that requires grad cannot be changed in place: the block gets a copy of it.
             outputs = ctx.run([t.clone() for t in inputs])
             pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
@@ -123,7 +139,7 @@ def _checkpointed(
             single.append(isinstance(out, Tensor))
             return (out,) if isinstance(out, Tensor) else tuple(out)
 
-        out = _Checkpoint.apply(run, torch.get_rng_state(), len(inputs), *inputs, *parameters)
+        out = _Checkpoint.apply(run, _RandomState(inputs), len(inputs), *inputs, *parameters)
         return out[0] if single[0] else out
 
     return wrapped
