@@ -164,7 +164,7 @@ def tensors_of(adapters: AdapterSet) -> dict[str, nn.Parameter]:
     }
 
 
-HELD = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_grad_norm": 0.0}
+HELD: dict[str, Any] = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_grad_norm": 0.0}
 """Training settings that change no weight, and no gradient after the backward pass."""
 
 

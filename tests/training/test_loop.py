@@ -191,7 +191,7 @@ def test_a_row_draws_the_same_in_any_batch() -> None:
             keep.append(x.detach().clone())
             return ask(x, sigma, rows)
 
-        model.predict = note  # type: ignore[method-assign]
+        model.predict = note  # type: ignore[assignment]
         run(2, model, training_data(entries=(entry("only", repeats=4),)), batch_size=batch_size)
     # Twice, since the first attempt finds out that the model changes tensors in place.
     alone, together = seen[1][-2:], seen[4][-2:]
@@ -231,7 +231,7 @@ def test_other_errors_are_not_taken_for_in_place_changes() -> None:
         model.calls.append(())
         raise RuntimeError("CUDA out of memory")
 
-    model.predict = broken  # type: ignore[method-assign]
+    model.predict = broken  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="out of memory"):
         run(1, model)
     assert len(model.calls) == 1

@@ -82,6 +82,16 @@ def test_checkpoints_can_be_opened_by_anybody(store: RunStore) -> None:
         assert file.metadata() == {"family": "flux"}
 
 
+def test_the_same_content_gives_the_same_file(store: RunStore) -> None:
+    facts = {f"fact {i}": str(i) for i in range(20)}
+    files = set()
+    for _ in range(5):
+        store.save_checkpoint(1, TENSORS, facts)
+        files.add(store.checkpoint_path(1).read_bytes())
+    assert len(files) == 1
+    assert store.load_checkpoint(1)[1] == facts
+
+
 @pytest.mark.parametrize(
     ("count", "left"), [(-1, [10, 20, 30, 40]), (0, [40]), (1, [30, 40]), (2, [20, 30, 40]), (9, [10, 20, 30, 40])]
 )

@@ -1,0 +1,118 @@
+"""Gradients stay right where a layer's weight is borrowed: given back after its call, overwritten by the next.
+
+That is what the host does on CUDA, by default and when it offloads. Here one buffer in plain memory serves all
+layers; it is written behind torch's back, as a copy engine does, so that no version counter tells.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import comfy.ops
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import danlu.host.model
+from danlu.training.loop import StepLog
+
+from .support import HELD, Base, gradients, largest_difference, make_trainer, run
+
+Lent = tuple[Tensor, Tensor | None, Any]
+
+
+class Lender:
+    """Stands in for `cast_bias_weight` and `uncast_bias_weight`: every weight is a view of one buffer."""
+
+    def __init__(self, poison: bool, inference: bool) -> None:
+        self.inference = inference
+        """As pages are that the host filled while it sampled."""
+        self.cast, self.uncast = comfy.ops.cast_bias_weight, comfy.ops.uncast_bias_weight
+        self.poison = poison
+        self.pages: dict[torch.dtype, np.ndarray] = {}
+        self.loans = 0
+
+    def lend(self, module: Any, input: Tensor | None = None, *args: Any, **kwargs: Any) -> Lent:
+        self.loans += 1
+        weight, bias, stream = self.cast(module, input, *args, **{**kwargs, "offloadable": True})
+        page = self._page(weight.dtype)
+        lent = self._write(page, 0, weight)
+        return lent, None if bias is None else self._write(page, weight.numel(), bias), stream
+
+    def take_back(self, module: Any, weight: Tensor | None, bias: Tensor | None, stream: Any) -> None:
+        if self.poison and weight is not None:
+            self._page(weight.dtype).fill(np.nan)
+        self.uncast(module, weight, bias, stream)
+
+    def _page(self, dtype: torch.dtype) -> np.ndarray:
+        if dtype not in self.pages:
+            self.pages[dtype] = np.zeros(4_000_000, dtype=str(dtype).removeprefix("torch."))
+        return self.pages[dtype]
+
+    def _write(self, page: np.ndarray, start: int, tensor: Tensor) -> Tensor:
+        end = start + tensor.numel()
+        page[start:end] = tensor.detach().cpu().contiguous().numpy().reshape(-1)
+        # A tensor of its own each time: no version counter is shared.
+        with torch.inference_mode(self.inference):
+            return torch.from_numpy(page)[start:end].view(tensor.shape)
+
+
+@pytest.fixture(params=[False, True], ids=["overwritten", "poisoned"])
+def lender(request: pytest.FixtureRequest) -> Lender:
+    return Lender(poison=request.param, inference=True)
+
+
+def install(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comfy.ops, "cast_bias_weight", lender.lend)
+    monkeypatch.setattr(comfy.ops, "uncast_bias_weight", lender.take_back)
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+@pytest.mark.parametrize("name", ["flux", "sd15", "fp8"])
+def test_gradients_are_the_same_bits(
+    name: str,
+    checkpointing: str,
+    lender: Lender,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base: Base = request.getfixturevalue(f"{name}_base")
+    settings = {"gradient_checkpointing": checkpointing, **HELD}
+    expected = gradients(make_trainer(base, {"targets": "all-linear+conv"}, **settings))
+    install(lender, monkeypatch)
+    found = gradients(make_trainer(base, {"targets": "all-linear+conv"}, **settings))
+    assert lender.loans > len(found)
+    assert all(torch.equal(found[tensor], expected[tensor]) for tensor in expected)
+
+
+def test_a_plain_backward_would_be_wrong(fp8_base: Base, lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    lender.inference = False
+    expected = gradients(make_trainer(fp8_base, **HELD))
+    monkeypatch.setattr(danlu.host.model, "frozen_layers", lambda _network: nullcontext())
+    # Not the lending, but the plain backward is what goes wrong.
+    assert largest_difference(gradients(make_trainer(fp8_base, **HELD)), expected) < 1e-5
+    install(lender, monkeypatch)
+    monkeypatch.setattr("danlu.training.loop._check_finite", lambda *_arguments: None)
+    found = gradients(make_trainer(fp8_base, **HELD))
+    wrong = [name for name in expected if not torch.allclose(found[name], expected[name], rtol=0.1, atol=0.0)]
+    assert len(wrong) > len(expected) // 2
+
+
+def test_what_the_host_notes_on_a_weight_is_there_while_it_is_lent(flux_base: Base) -> None:
+    # Its DynamicVRAM reads there the dtype of a weight's page, and the place in the file that it comes from.
+    weight = flux_base.network.img_in.weight
+    weight._model_dtype = torch.bfloat16
+    weight.untyped_storage()._comfy_tensor_file_slice = "a place in a file"
+    seen: list[tuple[Any, ...]] = []
+
+    def look(_log: StepLog) -> None:
+        lent = flux_base.network.img_in.weight
+        seen.append((lent is weight, lent._model_dtype, lent.untyped_storage()._comfy_tensor_file_slice))
+
+    try:
+        run(make_trainer(flux_base, on_step=look))
+    finally:
+        del weight._model_dtype, weight.untyped_storage()._comfy_tensor_file_slice
+    assert seen == [(False, torch.bfloat16, "a place in a file")]
