@@ -94,10 +94,13 @@ def make_trainable(model: torch.nn.Module, compiled: bool) -> None:
         block.forward = torch.compile(bound, dynamic=False) if compiled else bound
 
 
-def torch_attention(func, q, k, v, heads, mask=None, skip_reshape=True, transformer_options=None, **kwargs):
-    """Torch's own attention in the place of the host's; `key_bias` weighs the token that stands for all padding."""
+def plain_attention(func, q, k, v, heads, mask=None, skip_reshape=True, transformer_options=None, **kwargs):
+    """Attention written out: for 84 tokens on a CPU its backward is faster than torch's fused one.
+
+    `key_bias` weighs the token that stands for all padding.
+    """
     bias = (transformer_options or {}).get("key_bias")
+    scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     if bias is not None:
-        bias = bias.to(q.dtype)
-    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    return out.transpose(1, 2).flatten(2)
+        scores = scores + bias
+    return (torch.softmax(scores, -1).to(v.dtype) @ v).transpose(1, 2).flatten(2)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from . import creature, world
-from .flux_model import build, make_trainable, torch_attention
+from .flux_model import build, make_trainable, plain_attention
 from .seeded_clip import write_clip
 from .text_cache import TextCache, encode, key_bias, load_clip
 from .training_state import Average, autocast, choose_precision, learning_rate, load_state, save_state
@@ -178,7 +178,7 @@ def train_flux(config: FluxConfig, work: Path, out: Path) -> None:
     make_trainable(model, compiled=config.compile)
     tools = optimizers(model, config)
     average = Average(model, config.decay)
-    options = {"optimized_attention_override": torch_attention, "key_bias": key_bias()}
+    options = {"optimized_attention_override": plain_attention, "key_bias": key_bias()}
 
     def one(dtype: torch.dtype, step: int = 0) -> float:
         batch = draw_batch(config, latents, text, step)

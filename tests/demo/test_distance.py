@@ -42,8 +42,8 @@ def test_a_training_picture_on_a_wrong_prompt_is_far():
     assert np.mean(far) >= 0.8 and min(far) >= 0.5
 
 
-@pytest.mark.parametrize("word", ["size", "place", "background", "pattern"])
-def test_one_wrong_word_costs(word):
+@pytest.mark.parametrize(("word", "least"), [("size", 0.45), ("place", 0.8), ("background", 0.9), ("pattern", 0.8)])
+def test_one_wrong_word_costs(word, least):
     options = {
         "size": world.SIZES,
         "place": tuple(world.PLACES),
@@ -55,7 +55,7 @@ def test_one_wrong_word_costs(word):
     for scene, image in true_pictures():
         wrong = [value for value in options[word] if value != getattr(scene, word)]
         far.append(distance(image, replace(scene, **{word: world.pick(rng, wrong)})))
-    assert np.mean(far) >= 0.75
+    assert np.mean(far) >= least
 
 
 def test_a_slight_blur_costs_little():
