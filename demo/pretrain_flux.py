@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 
 from . import creature, world
+from .checker import FAR_FROM_BACKGROUND, along_tones
 from .flux_model import build, make_trainable, plain_attention
 from .seeded_clip import write_clip
 from .text_cache import TextCache, encode, key_bias, load_clip
@@ -31,6 +33,7 @@ class FluxConfig:
     muon_peak: float = 0.01
     muon: bool = True
     drop: float = 0.1
+    object_weight: float = 4.0
     seed: int = 21
     precision: str = "auto"
     save_every: int = 500
@@ -76,6 +79,13 @@ def encode_pictures(vae, rows: list[np.ndarray], dtype: torch.dtype) -> torch.Te
     return Flux().process_in(z.float()).half().contiguous()
 
 
+def object_map(picture: np.ndarray, idea: Idea) -> np.ndarray:
+    """Which of the 16 x 16 latent cells show something else than background, or are beside one that does."""
+    away = along_tones(picture.astype(np.float32), idea.scene.background)[0] > FAR_FROM_BACKGROUND
+    cells = away.reshape(16, 8, 16, 8).any((1, 3))
+    return ndimage.binary_dilation(cells, np.ones((3, 3)))
+
+
 def load_encoder(vae_path: Path) -> torch.nn.Module:
     from comfy.taesd.taesd import TAESD
 
@@ -84,12 +94,17 @@ def load_encoder(vae_path: Path) -> torch.nn.Module:
     return vae.to(memory_format=torch.channels_last)
 
 
-def make_latents(config: FluxConfig, vae_path: Path, dtype: torch.dtype, turn: int) -> torch.Tensor:
-    """One picture of every idea; another `turn`, another picture."""
+def make_latents(config: FluxConfig, vae_path: Path, dtype: torch.dtype, turn: int) -> dict[str, torch.Tensor]:
+    """One picture of every idea, and where its object is; another `turn`, another picture."""
     vae, wanted = load_encoder(vae_path), ideas(config)
     rng = np.random.RandomState(config.seed + 1 + turn)
-    parts = [wanted[i : i + 64] for i in range(0, len(wanted), 64)]
-    return torch.cat([encode_pictures(vae, [draw(idea, rng) for idea in part], dtype) for part in parts])
+    latents, objects = [], []
+    for first in range(0, len(wanted), 64):
+        part = wanted[first : first + 64]
+        pictures = [draw(idea, rng) for idea in part]
+        latents.append(encode_pictures(vae, pictures, dtype))
+        objects += [object_map(picture, idea) for picture, idea in zip(pictures, part, strict=True)]
+    return {"latents": torch.cat(latents), "objects": torch.from_numpy(np.stack(objects))}
 
 
 def make_text(config: FluxConfig, work: Path) -> TextCache:
@@ -105,15 +120,17 @@ def load_text(config: FluxConfig, work: Path) -> TextCache:
     return TextCache(**load_file(path))
 
 
-def load_latents(config: FluxConfig, work: Path, vae_path: Path, dtype: torch.dtype) -> torch.Tensor:
+def load_latents(config: FluxConfig, work: Path, vae_path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Row i shows idea i modulo their number."""
     paths = [work / f"latents-{turn}.safetensors" for turn in range(config.pictures_each)]
     for turn, path in enumerate(paths):
         if not path.is_file():
-            save_file({"latents": make_latents(config, vae_path, dtype, turn)}, path)
-    latents = torch.cat([load_file(path)["latents"] for path in paths])
-    log.info("latents %s, mean %.3f, std %.3f", tuple(latents.shape), latents.float().mean(), latents.float().std())
-    return latents
+            save_file(make_latents(config, vae_path, dtype, turn), path)
+    loaded = [load_file(path) for path in paths]
+    data = {name: torch.cat([part[name] for part in loaded]) for name in ("latents", "objects")}
+    values = data["latents"].float()
+    log.info("latents %s, mean %.3f, std %.3f", tuple(values.shape), values.mean(), values.std())
+    return data
 
 
 @dataclass
@@ -124,12 +141,13 @@ class Batch:
     tokens: torch.Tensor
     pooled: torch.Tensor
     guidance: torch.Tensor
+    weight: torch.Tensor
 
 
-def draw_batch(config: FluxConfig, latents: torch.Tensor, text: TextCache, step: int) -> Batch:
+def draw_batch(config: FluxConfig, data: dict[str, torch.Tensor], text: TextCache, step: int) -> Batch:
     rng = np.random.RandomState((config.seed * 1_000_003 + step) % 2**32)
-    rows = torch.from_numpy(rng.randint(0, len(latents), config.batch))
-    clean = latents[rows].float()
+    rows = torch.from_numpy(rng.randint(0, len(data["latents"]), config.batch))
+    clean = data["latents"][rows].float()
     noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape))).float()
     sigma = 1 / (1 + np.exp(-(rng.standard_normal(config.batch) * 1.1 + 0.4)))
     sigma = np.where(rng.uniform(size=config.batch) < 0.15, rng.uniform(0, 1, config.batch), sigma)
@@ -139,7 +157,10 @@ def draw_batch(config: FluxConfig, latents: torch.Tensor, text: TextCache, step:
     captions = torch.where(kept, rows % config.captions + 1, 0)
     guidance = torch.from_numpy(rng.uniform(1, 4, config.batch)).float()
     noisy = (1 - s) * clean + s * noise
-    return Batch(noisy, noise - clean, sigma, text.tokens[captions].float(), text.pooled[captions].float(), guidance)
+    # The object is a small part of most pictures: a weight by place makes it count, and changes no optimum.
+    weight = 1 + config.object_weight * data["objects"][rows].float().unsqueeze(1)
+    tokens, pooled = text.tokens[captions].float(), text.pooled[captions].float()
+    return Batch(noisy, noise - clean, sigma, tokens, pooled, guidance, weight / weight.mean())
 
 
 def optimizers(model: torch.nn.Module, config: FluxConfig) -> dict[str, torch.optim.Optimizer]:
@@ -157,7 +178,7 @@ def optimizers(model: torch.nn.Module, config: FluxConfig) -> dict[str, torch.op
 def forward_loss(model: torch.nn.Module, batch: Batch, options: dict, dtype: torch.dtype) -> torch.Tensor:
     with autocast(dtype):
         out = model(batch.noisy, batch.sigma, batch.tokens, batch.pooled, batch.guidance, transformer_options=options)
-    return ((out.float() - batch.target) ** 2).mean()
+    return (batch.weight * (out.float() - batch.target) ** 2).mean()
 
 
 def export(average: Average, out: Path) -> None:
@@ -173,7 +194,7 @@ def train_flux(config: FluxConfig, work: Path, out: Path) -> None:
     comfy.model_management.in_training = True
     torch.set_flush_denormal(True)
     text = load_text(config, work)
-    latents = load_latents(config, work, out / "danlu-demo-vae.safetensors", torch.bfloat16)
+    data = load_latents(config, work, out / "danlu-demo-vae.safetensors", torch.bfloat16)
     model = build(config.seed)
     make_trainable(model, compiled=config.compile)
     tools = optimizers(model, config)
@@ -181,7 +202,7 @@ def train_flux(config: FluxConfig, work: Path, out: Path) -> None:
     options = {"optimized_attention_override": plain_attention, "key_bias": key_bias()}
 
     def one(dtype: torch.dtype, step: int = 0) -> float:
-        batch = draw_batch(config, latents, text, step)
+        batch = draw_batch(config, data, text, step)
         loss = forward_loss(model, batch, options, dtype)
         model.zero_grad()
         loss.backward()
