@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
 from danlu.demo.server import PromptRefused
 from danlu.tests.http.conftest import add_pictures
 from danlu.tests.http.graphs import loaders, saving, training
 from danlu.tests.server import Server
-from PIL import Image
 
 
 def files_around(studio: Server) -> set[Path]:
@@ -90,7 +91,11 @@ def test_a_folder_that_does_not_exist(studio: Server) -> None:
 
 
 def test_one_broken_picture_among_good_ones_is_named_and_left_out(studio: Server) -> None:
-    name = folder(studio, "mixed", lambda path: (add_pictures(path, 2), broken(path)) and None)
+    def fill(path: Path) -> None:
+        add_pictures(path, 2)
+        broken(path)
+
+    name = folder(studio, "mixed", fill)
     run = studio.run(training("flux", name, seed=21, steps=1))
     assert run.ok, run.explain()
     assert "2 images" in run.texts("train")[0]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from danlu.demo.server import Message, node
 from danlu.tests.http.graphs import loaders, sampling, saving, training
 from danlu.tests.server import Server
-from safetensors.torch import load_file
 
 LAYOUTS = ("flux", "sd15")
 _numbers = itertools.count()
