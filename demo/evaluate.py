@@ -7,8 +7,10 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from .checker import Finding, inspect
 from .creature import DANTONG, render_creature
@@ -76,7 +78,8 @@ def main() -> None:
     base = load_base(args.work / "clip.safetensors", args.models)
     sampling = Sampling(steps=args.steps, cfg=args.cfg)
     start = time.time()
-    sheet, report = [], {"sampling": asdict(sampling)}
+    sheet: list[Image.Image] = []
+    report: dict[str, Any] = {"sampling": asdict(sampling)}
     for name, held_out in (("seen", False), ("held_out", True)):
         report[name], images = measure(base, args.prompts // 2, args.seed + held_out, held_out, sampling)
         sheet += images[:30]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ class Sampling:
     """The demo's sampler settings: what KSampler is given."""
 
     steps: int = 20
-    cfg: float = 1.0
+    cfg: float = 3.0
     sampler: str = "euler"
     scheduler: str = "simple"
     side: int = 128
@@ -28,9 +29,9 @@ class Sampling:
 
 @dataclass
 class Base:
-    model: object
-    vae: object
-    clip: object
+    model: Any
+    vae: Any
+    clip: Any
 
 
 def load_base(clip_file: Path, models: Path = MODELS) -> Base:

@@ -9,6 +9,7 @@ import argparse
 import logging
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 MODELS = Path(__file__).parent / "models"
 
@@ -25,8 +26,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def configure(cls, args: argparse.Namespace):
-    types = {f.name: type(f.default) for f in fields(cls)}
+def configure(cls: Any, args: argparse.Namespace) -> Any:
+    types: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
     given = dict(item.split("=", 1) for item in args.set)
     values = {name: value == "True" if types[name] is bool else types[name](value) for name, value in given.items()}
     if args.steps:

@@ -165,7 +165,8 @@ def draw_batch(config: FluxConfig, data: dict[str, torch.Tensor], text: TextCach
 
 def optimizers(model: torch.nn.Module, config: FluxConfig) -> dict[str, torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for everything else."""
-    hidden, rest = [], []
+    hidden: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inner = "blocks." in name and parameter.ndim == 2 and "lin." not in name
         (hidden if inner and config.muon else rest).append(parameter)

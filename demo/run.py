@@ -200,7 +200,8 @@ def _tell(summary: dict[str, Any], output: Path, seconds: float) -> None:
     base, lora = summary["base_distance"], summary["lora_distance"]
     control = summary.get("shuffled_distance")
     beside = f"; trained on shuffled captions: {control:.2f}" if control is not None else ""
-    say(f"\nDistance to the character   {lora:.2f}, the base model's is {base:.2f} ({1 - lora / base:.0%} closer{beside})")
+    closer = f"{1 - lora / base:.0%} closer{beside}"
+    say(f"\nDistance to the character   {lora:.2f}, the base model's is {base:.2f} ({closer})")
     share = summary["leak"] / summary["triggered_change"]
     say(f"Leak without the trigger    {share:.0%} of the change that the trigger makes")
     say(f"Speed                       {summary['seconds_per_step']:.2f} seconds a step, {summary['steps']} steps")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 
-def faster_precision(step: Callable[[torch.dtype], None]) -> torch.dtype:
+def faster_precision(step: Callable[[torch.dtype], object]) -> torch.dtype:
     """bf16 where it is faster than fp32: CPUs with AMX or AVX512-BF16, not others."""
     times = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -24,7 +24,7 @@ def faster_precision(step: Callable[[torch.dtype], None]) -> torch.dtype:
     return min(times, key=times.__getitem__)
 
 
-def choose_precision(name: str, step: Callable[[torch.dtype], None]) -> torch.dtype:
+def choose_precision(name: str, step: Callable[[torch.dtype], object]) -> torch.dtype:
     known = {"fp32": torch.float32, "bf16": torch.bfloat16}
     return known[name] if name in known else faster_precision(step)
 

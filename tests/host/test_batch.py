@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from danlu.errors import DanluError
 from danlu.host.model import HostModel
 from danlu.training.checkpointing import mutation_allowed
-from danlu.training.data import TrainingData
+from danlu.training.data import Conditioning, TrainingData
 from danlu.training.loop import Batch, Trainer
 
-from .support import HELD, Base, Recorder, largest_difference, make_trainer, record, tensors_of, training_data
+from .support import (
+    HELD,
+    Base,
+    MemoryCache,
+    Recorder,
+    gradients,
+    largest_difference,
+    make_trainer,
+    record,
+    tensors_of,
+    training_data,
+)
 
 Call = dict[str, Any]
 
@@ -132,3 +145,34 @@ def test_groups_hold_every_row_once(base: Base) -> None:
     groups = model.groups(rows, torch.Size((4, base.channels, 4, 4)))
     assert sorted(i for group in groups for i in group) == [0, 1, 2, 3]
     assert all(len({rows[i].text.cross_attn.shape for i in group}) == 1 for group in groups)
+
+
+class InferenceCache(MemoryCache):
+    """Hands out tensors as the host's own nodes make them."""
+
+    def latent(self, key: str) -> Tensor:
+        with torch.inference_mode():
+            return super().latent(key) * 1.0
+
+    def conditioning(self, caption: str) -> Conditioning:
+        with torch.inference_mode():
+            made = super().conditioning(caption)
+            return Conditioning(made.cross_attn * 1.0, {name: value * 1.0 for name, value in made.extras.items()})
+
+
+def test_inputs_made_in_inference_mode(base: Base) -> None:
+    data = training_data(base.channels)
+    assert isinstance(data.cache, MemoryCache)
+    made = replace(data, cache=InferenceCache(data.cache.latent_shape, data.cache.tokens))
+    assert made.latent(made.entries[0]).is_inference()
+    lora = {"targets": "all-linear"}
+    found = gradients(make_trainer(base, lora, made, batch_size=2, **HELD))
+    expected = gradients(make_trainer(base, lora, data, batch_size=2, **HELD))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_data_of_another_model_is_refused(flux_base: Base, sd15_base: Base) -> None:
+    model = HostModel(flux_base.patcher)
+    model.check_fits(training_data(flux_base.channels))
+    with pytest.raises(DanluError, match="latents of 4 channels, but the model works on 16"):
+        model.check_fits(training_data(sd15_base.channels))
