@@ -127,11 +127,18 @@ class HostModel:
             stack.enter_context(frozen_layers(self.network))
             try:
                 comfy.model_management.in_training = True
-                if precision in _PRECISIONS:
-                    self.model.manual_cast_dtype = _PRECISIONS[precision]
+                self.model.manual_cast_dtype = self._compute_dtype(precision)
                 yield
             finally:
                 comfy.model_management.in_training, self.model.manual_cast_dtype = before
+
+    def _compute_dtype(self, precision: str) -> torch.dtype | None:
+        if precision in _PRECISIONS:
+            return _PRECISIONS[precision]
+        if self.model.get_dtype_inference() is torch.float16:
+            # Gradients of a mean over a picture's elements lie below fp16's range.
+            return torch.bfloat16 if comfy.model_management.should_use_bf16(self.device) else torch.float32
+        return self.model.manual_cast_dtype
 
     def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
         return kohya_names(self.patcher, stems)

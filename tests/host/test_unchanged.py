@@ -182,12 +182,26 @@ def test_the_hosts_random_streams_stay_where_they_are(base: Base, dropout: float
     assert (np.random.get_state()[1].tobytes(), random.getstate()) == before[1:]
 
 
+def dtypes_seen(base: Base, precision: str) -> set[torch.dtype]:
+    """Of what reaches the network in one step."""
+    seen: set[torch.dtype] = set()
+    handle = base.network.register_forward_pre_hook(lambda _module, args: seen.add(args[0].dtype))
+    run(make_trainer(base, precision=precision), 1)
+    handle.remove()
+    return seen
+
+
 def test_bf16_on_an_fp32_base(base: Base) -> None:
     before = loaded(base)
-    seen: list[torch.dtype] = []
-    handle = base.network.register_forward_pre_hook(lambda _module, args: seen.append(args[0].dtype))
-    run(make_trainer(base, precision="bf16"), 1)
-    handle.remove()
-    assert set(seen) == {torch.bfloat16}
+    assert dtypes_seen(base, "bf16") == {torch.bfloat16}
     with torch.inference_mode():
         assert not snapshot(base).differences(before)
+
+
+def test_nothing_is_trained_in_fp16(flux_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the host picks for most SD1.5 and SDXL files on CUDA; without loss scaling gradients would vanish.
+    monkeypatch.setattr(flux_base.patcher.model, "manual_cast_dtype", torch.float16)
+    assert dtypes_seen(flux_base, "auto") == {torch.float32}
+    assert flux_base.patcher.model.manual_cast_dtype is torch.float16
+    monkeypatch.setattr(comfy.model_management, "should_use_bf16", lambda _device: True)
+    assert dtypes_seen(flux_base, "auto") == {torch.bfloat16}
