@@ -6,6 +6,7 @@ A reload, a restart or a renamed file give the same identity; one changed weight
 from __future__ import annotations
 
 import hashlib
+import uuid
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ SAMPLES = 4
 SAMPLE_BYTES = 1024
 """Per tensor: this many stretches of this many bytes, at fixed places from its start to its end."""
 
+_unique: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 _memo: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
@@ -40,7 +42,19 @@ def patcher_identity(patcher: ModelPatcher) -> str:
             digest.update(key.encode())
             _update(digest, patch)
     _update(digest, {k: v for k, v in patcher.model_options.items() if k != "transformer_options"})
+    digest.update(_code_identity(patcher).encode())
     return digest.hexdigest()
+
+
+def _code_identity(patcher: ModelPatcher) -> str:
+    """Other packs may hook functions into a model, and a function has no content to compare.
+
+    Such a model is like no other, not even itself after a restart: a run on it may be trained again, but is never
+    answered by another model's.
+    """
+    if not patcher.injections and not patcher.model_options.get("transformer_options"):
+        return ""
+    return _unique.setdefault(patcher, uuid.uuid4().hex)
 
 
 def model_identity(patcher: ModelPatcher) -> str:

@@ -147,6 +147,8 @@ class HostModel:
         return self.model.process_latent_in(latent).to(self.device)
 
     def groups(self, rows: Sequence[RowCondition], latent_shape: torch.Size) -> list[list[int]]:
+        if len(rows) == 1:
+            return [[0]]
         noise = torch.empty((1, *latent_shape[1:]), device=self.device)
         groups: list[list[int]] = []
         first: list[dict[str, Any]] = []

@@ -20,9 +20,12 @@ from .rng import generator
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """The order of batches for one dataset, batch size and seed; the order of `entries` plays no part."""
+    """The order of batches for one dataset, batch size and seed; the order of `entries` plays no part.
+
+    Compared by identity: an epoch is looked up at every step, and hashing all entries each time would be dear.
+    """
 
     entries: tuple[Entry, ...]
     batch_size: int

@@ -76,7 +76,7 @@ def resolve(family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig,
         values["timestep_sampling"] = "sigmoid" if flow else "uniform"
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
     values["schedule_steps"] = horizon
-    values["warmup_steps"] = max(1, horizon // 50)
+    values["warmup_steps"] = horizon // 50
     values["alpha"] = float(values["rank"] if is_auto(lora.rank) else lora.rank)
     # "off" is the safe default of correctness; memory rules belong to the planner.
     values["gradient_checkpointing"] = "off"
