@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FluxConfig:
-    steps: int = 8000
+    steps: int = 9000
     batch: int = 32
     captions: int = 14000
-    pictures_each: int = 3
+    pictures_each: int = 1
     creatures: float = 0.12
     peak: float = 1e-3
     muon_peak: float = 0.01

@@ -29,7 +29,7 @@ def browser() -> Iterator[Any]:
 
     program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     if not program:
-        pytest.skip("no Chromium: set CHROMIUM to its program (`python dev.py test` does)")
+        pytest.fail("no Chromium: set CHROMIUM to its program (`python dev.py test` does)", pytrace=False)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         _browsers.append(chromium)
