@@ -21,7 +21,7 @@ class Sampling:
     """The demo's sampler settings: what KSampler is given."""
 
     steps: int = 20
-    cfg: float = 3.0
+    cfg: float = 4.0
     sampler: str = "euler"
     scheduler: str = "simple"
     side: int = 128
