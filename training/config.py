@@ -14,18 +14,31 @@ from ..errors import DanluError
 AUTO = "auto"
 AUTO_NUMBER = -1
 
+ALGORITHMS = ("auto", "lora", "dora", "rslora", "pissa", "olora", "loha", "lokr", "oft")
 TARGETS = ("auto", "attention", "attention+mlp", "all-linear", "all-linear+conv")
-OPTIMIZERS = ("auto", "adamw")
+OPTIMIZERS = ("auto", "adamw", "adamw8bit", "adafactor", "lion", "prodigy", "schedulefree", "sgd", "other")
 LR_SCHEDULERS = ("auto", "constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
-TIMESTEP_SAMPLINGS = ("auto", "uniform", "sigmoid", "shift")
-PRECISIONS = ("auto", "fp32", "bf16")
+TIMESTEP_SAMPLINGS = (
+    "auto",
+    "uniform",
+    "sigmoid",
+    "shift",
+    "resolution_shift",
+    "logit_normal",
+    "high_noise",
+    "low_noise",
+)
+LOSSES = ("auto", "mse", "huber", "smooth_l1", "l1")
+LOSS_WEIGHTINGS = ("auto", "none", "min_snr", "debiased", "sigma_sqrt", "cosmap")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SWITCH = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
 class LoRAConfig:
-    """Which layers get an adapter, and of what size."""
+    """Which layers get an adapter, of what kind and size."""
 
+    algorithm: str = AUTO
     rank: int = AUTO_NUMBER
     alpha: float = AUTO_NUMBER
     """Scale of the adapter is alpha / rank; auto: alpha = rank, scale 1."""
@@ -34,6 +47,11 @@ class LoRAConfig:
     """Regular expression over module paths; a layer must match it when given."""
     exclude: str = ""
     dropout: float = AUTO_NUMBER
+    per_block: str = ""
+    """One rule a line, `pattern: rank=8, alpha=8, lr=0.5`: other values for the layers whose path matches; `lr`
+    multiplies the learning rate. The first rule that matches counts."""
+    text_encoder: str = AUTO
+    """Whether the text encoder gets adapters too; auto: off."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,12 @@ class TrainingConfig:
     """How the adapter is trained."""
 
     learning_rate: float = AUTO_NUMBER
+    text_encoder_learning_rate: float = AUTO_NUMBER
+    """Auto: half the learning rate."""
     optimizer: str = AUTO
+    optimizer_args: str = ""
+    """`name=value` pairs for the optimizer, separated by commas; with optimizer "other", `class=Name` names a class
+    of `torch.optim`."""
     weight_decay: float = AUTO_NUMBER
     lr_scheduler: str = AUTO
     schedule_steps: int = AUTO_NUMBER
@@ -52,9 +75,28 @@ class TrainingConfig:
     precision: str = AUTO
     gradient_checkpointing: str = AUTO
     timestep_sampling: str = AUTO
+    timestep_shift: float = AUTO_NUMBER
+    """Of the samplings that shift; auto: the family's."""
+    sigma_min: float = AUTO_NUMBER
+    """Lowest noise level that is trained, as a share of the schedule: 0 clean, 1 pure noise."""
+    sigma_max: float = AUTO_NUMBER
+    loss: str = AUTO
+    loss_weighting: str = AUTO
+    min_snr_gamma: float = AUTO_NUMBER
+    noise_offset: float = AUTO_NUMBER
+    multires_noise: float = AUTO_NUMBER
+    """Discount of each coarser level of multi-resolution noise; 0: none."""
+    unmasked_weight: float = AUTO_NUMBER
+    """How much the part outside a mask counts; auto: 0."""
+    prior_preservation: float = AUTO_NUMBER
+    """Weight of the rows that keep the model as it was on everything but the subject; 0: none."""
     max_grad_norm: float = AUTO_NUMBER
     """0: no clipping."""
+    ema_decay: float = AUTO_NUMBER
+    """Of the moving average that is saved in place of the last weights; 0: none."""
     caption_dropout: float = AUTO_NUMBER
+    lora_plus_ratio: float = AUTO_NUMBER
+    """Learning rate of B over that of A (arXiv:2402.12354); 1: equal."""
 
 
 Config = TypeVar("Config", LoRAConfig, TrainingConfig)
@@ -101,6 +143,17 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "alpha": (1e-6, 1e6),
     "dropout": (0.0, 0.95),
     "learning_rate": (1e-12, 100.0),
+    "text_encoder_learning_rate": (0.0, 100.0),
+    "timestep_shift": (0.01, 100.0),
+    "sigma_min": (0.0, 1.0),
+    "sigma_max": (0.0, 1.0),
+    "min_snr_gamma": (0.01, 1000.0),
+    "noise_offset": (0.0, 1.0),
+    "multires_noise": (0.0, 0.99),
+    "unmasked_weight": (0.0, 1.0),
+    "prior_preservation": (0.0, 100.0),
+    "ema_decay": (0.0, 0.999999),
+    "lora_plus_ratio": (0.01, 1000.0),
     "weight_decay": (0.0, 10.0),
     "schedule_steps": (1, 10_000_000),
     "warmup_steps": (0, 10_000_000),
@@ -110,10 +163,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "caption_dropout": (0.0, 1.0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "algorithm": ALGORITHMS,
+    "text_encoder": SWITCH,
     "targets": TARGETS,
     "optimizer": OPTIMIZERS,
     "lr_scheduler": LR_SCHEDULERS,
     "precision": PRECISIONS,
     "gradient_checkpointing": SWITCH,
     "timestep_sampling": TIMESTEP_SAMPLINGS,
+    "loss": LOSSES,
+    "loss_weighting": LOSS_WEIGHTINGS,
 }

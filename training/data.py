@@ -46,6 +46,16 @@ class Entry:
     """(top, left) of the crop in the resized picture, in pixels."""
     target_size: Size
     """The bucket: entries of one batch share it."""
+    role: str = "train"
+    """"train", "regularisation" (what the model shall go on doing) or "validation" (never trained on)."""
+    class_captions: tuple[str, ...] = ()
+    """`captions` with the class word in place of the trigger: what the model shall go on drawing for them."""
+    mask_key: str | None = None
+    """Latent-sized mask in the cache, (1, height, width), 1 where the loss counts in full."""
+    flipped_mask_key: str | None = None
+    reference_keys: tuple[str, ...] = ()
+    """Latents of the pictures that an edit starts from, in the order of their inputs."""
+    flipped_reference_keys: tuple[str, ...] = ()
 
 
 class TensorCache(Protocol):

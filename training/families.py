@@ -25,16 +25,30 @@ class Family:
 
 _ALL: Mapping[str, Any] = MappingProxyType(
     {
+        "algorithm": "lora",
         "targets": "attention+mlp",
         "dropout": 0.0,
+        "text_encoder": "off",
         "optimizer": "adamw",
         "weight_decay": 0.01,
         "lr_scheduler": "constant",
         "batch_size": 1,
         "gradient_accumulation": 1,
         "precision": "auto",
+        "timestep_shift": 1.0,
+        "sigma_min": 0.0,
+        "sigma_max": 1.0,
+        "loss": "mse",
+        "loss_weighting": "none",
+        "min_snr_gamma": 5.0,
+        "noise_offset": 0.0,
+        "multires_noise": 0.0,
+        "unmasked_weight": 0.0,
+        "prior_preservation": 0.0,
         "max_grad_norm": 1.0,
+        "ema_decay": 0.0,
         "caption_dropout": 0.05,
+        "lora_plus_ratio": 1.0,
     }
 )
 
@@ -76,6 +90,8 @@ def resolve(family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig,
         values["timestep_sampling"] = "sigmoid" if flow else "uniform"
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
     values["schedule_steps"] = horizon
+    rate = values["learning_rate"] if is_auto(training.learning_rate) else training.learning_rate
+    values["text_encoder_learning_rate"] = rate / 2
     values["warmup_steps"] = horizon // 50
     values["alpha"] = float(values["rank"] if is_auto(lora.rank) else lora.rank)
     # "off" is the safe default of correctness; memory rules belong to the planner.

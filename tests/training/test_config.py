@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from danlu.errors import DanluError
@@ -8,12 +10,14 @@ from danlu.training.config import LoRAConfig, TrainingConfig, as_dict, check, fi
 
 def test_everything_is_auto_until_said_otherwise() -> None:
     open_fields = {name for name, value in as_dict(TrainingConfig()).items() if is_auto(value)}
-    assert open_fields == as_dict(TrainingConfig()).keys()
+    assert open_fields == as_dict(TrainingConfig()).keys() - {"optimizer_args"}
     assert {name for name, value in as_dict(LoRAConfig()).items() if is_auto(value)} == {
+        "algorithm",
         "rank",
         "alpha",
         "targets",
         "dropout",
+        "text_encoder",
     }
 
 
@@ -42,13 +46,14 @@ def test_merged_goes_on_through_a_chain() -> None:
 
 
 def test_filled_leaves_what_was_said() -> None:
-    config = filled(LoRAConfig(rank=3), {"rank": 16, "alpha": 3.0, "targets": "attention", "dropout": 0.0})
-    assert config == LoRAConfig(rank=3, alpha=3.0, targets="attention", dropout=0.0)
+    given = LoRAConfig(algorithm="lora", rank=3, text_encoder="off")
+    config = filled(given, {"rank": 16, "alpha": 3.0, "targets": "attention", "dropout": 0.0})
+    assert config == replace(given, alpha=3.0, targets="attention", dropout=0.0)
 
 
 def test_filled_needs_every_open_value() -> None:
     with pytest.raises(KeyError, match="alpha"):
-        filled(LoRAConfig(), {"rank": 16, "targets": "attention", "dropout": 0.0})
+        filled(LoRAConfig(algorithm="lora"), {"rank": 16, "targets": "attention", "dropout": 0.0})
 
 
 def test_auto_passes_the_check() -> None:
@@ -72,7 +77,7 @@ def test_auto_passes_the_check() -> None:
         TrainingConfig(max_grad_norm=-0.5),
         TrainingConfig(caption_dropout=1.5),
         TrainingConfig(weight_decay=-0.1),
-        TrainingConfig(optimizer="sgd"),
+        TrainingConfig(optimizer="magic"),
         TrainingConfig(lr_scheduler="step"),
         TrainingConfig(precision="fp64"),
         TrainingConfig(gradient_checkpointing="yes"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from danlu.training.config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
@@ -19,7 +21,7 @@ def test_nothing_is_left_open(family: str, flow: bool) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_choice_is_told_with_its_value_and_where_it_comes_from(family: str) -> None:
-    said = {"learning_rate", "include", "exclude"}
+    said = {"learning_rate", "include", "exclude", "per_block", "optimizer_args"}
     found = resolve(family, True, LoRAConfig(), TrainingConfig(learning_rate=5e-5), steps=1000)
     of_family, of_all = found.choices
     row = FAMILIES[family]
@@ -33,22 +35,9 @@ def test_every_choice_is_told_with_its_value_and_where_it_comes_from(family: str
 
 
 def test_what_was_said_stays() -> None:
-    lora = LoRAConfig(rank=3, alpha=1.5, targets="all-linear", include="a", exclude="b", dropout=0.25)
-    training = TrainingConfig(
-        learning_rate=2e-4,
-        optimizer="adamw",
-        weight_decay=0.0,
-        lr_scheduler="cosine",
-        schedule_steps=77,
-        warmup_steps=0,
-        batch_size=3,
-        gradient_accumulation=2,
-        precision="bf16",
-        gradient_checkpointing="on",
-        timestep_sampling="shift",
-        max_grad_norm=0.0,
-        caption_dropout=0.0,
-    )
+    everything = resolve("flux", True, LoRAConfig(), TrainingConfig(precision="bf16"), steps=10)
+    lora = replace(everything.lora, rank=3, alpha=1.5, targets="all-linear", include="a", exclude="b", dropout=0.25)
+    training = replace(everything.training, lr_scheduler="cosine", schedule_steps=77, warmup_steps=0)
     found = resolve("sd15", False, lora, training, steps=1000)
     assert (found.lora, found.training, found.choices) == (lora, training, ())
 
