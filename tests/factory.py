@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-def flux_network() -> nn.Module:
-    """Flux layout, hidden 256, CLIP-L wide conditionings."""
+def flux_network(hidden_size: int = 256, depth: int = 1, depth_single_blocks: int = 2) -> nn.Module:
+    """Flux layout, CLIP-L wide conditionings; `hidden_size` a multiple of 128."""
     import comfy.ops
     from comfy.ldm.flux.model import Flux
 
@@ -28,11 +28,11 @@ def flux_network() -> nn.Module:
         patch_size=2,
         vec_in_dim=768,
         context_in_dim=768,
-        hidden_size=256,
+        hidden_size=hidden_size,
         mlp_ratio=4.0,
-        num_heads=2,
-        depth=1,
-        depth_single_blocks=2,
+        num_heads=hidden_size // 128,
+        depth=depth,
+        depth_single_blocks=depth_single_blocks,
         axes_dim=[16, 56, 56],
         theta=10000,
         qkv_bias=True,
