@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import comfy.latent_formats
@@ -19,7 +19,7 @@ from ..errors import DanluError
 from ..training.data import TrainingData
 from ..training.model import RowCondition
 from ..training.objective import Prediction
-from .frozen import aliases, frozen_layers
+from .frozen import aliases, borrowed_weight, frozen_layers
 from .lora import kohya_names
 
 FLUX_GUIDANCE = 1.0
@@ -139,6 +139,9 @@ class HostModel:
             # Gradients of a mean over a picture's elements lie below fp16's range.
             return torch.bfloat16 if comfy.model_management.should_use_bf16(self.device) else torch.float32
         return self.model.manual_cast_dtype
+
+    def lend(self, layer: nn.Module, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
+        return borrowed_weight(layer, like)
 
     def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
         return kohya_names(self.patcher, stems)

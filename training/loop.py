@@ -62,6 +62,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(self.model.borrowed(self.config.precision, self._largest_batch()))
             self.adapters.to(self.model.device).train()
+            self.adapters.start(self.model.network, self.model.lend)
             stack.enter_context(self.adapters.attached(self.model.network))
             if self.config.gradient_checkpointing == "on":
                 stack.enter_context(checkpointed(self.model.network, dict(self.adapters.adapters)))

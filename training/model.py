@@ -60,6 +60,11 @@ class BaseModel(Protocol):
         """
         ...
 
+    def lend(self, layer: nn.Module, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
+        """Weight and bias of one layer of the network in the dtype and on the device of `like`. Keep neither: they
+        may be a buffer that the next layer overwrites."""
+        ...
+
     def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
         """`diffusion_model.<path>` of each layer -> its name in kohya's file format."""
         ...

@@ -107,7 +107,9 @@ def randomised(adapters: AdapterSet, seed: int = 1) -> AdapterSet:
     rng = torch.Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         for adapter in adapters.adapters.values():
-            for weight in (adapter.down.weight, adapter.up.weight):
+            for weight in adapter.parameters():
+                if weight.ndim < 2:
+                    continue
                 noise = torch.randn(weight.shape, generator=rng, dtype=torch.float64)
                 weight.copy_(noise * (0.5 / weight[0].numel() ** 0.5))
     return adapters

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from danlu.training.adapters import Adapter, AdapterSet
+from danlu.training.adapters import AdapterSet, create_adapter
 from danlu.training.config import LoRAConfig
 from danlu.training.targets import select
 
@@ -26,7 +26,7 @@ class Mixed(nn.Module):
         return self.linear(x), self.point(torch.relu(self.conv(image)))
 
 
-CONFIG = LoRAConfig(rank=3, alpha=1.5, targets="all-linear+conv", dropout=0.0)
+CONFIG = LoRAConfig(algorithm="lora", rank=3, alpha=1.5, targets="all-linear+conv", dropout=0.0)
 
 
 def filled(adapters: AdapterSet) -> AdapterSet:
@@ -111,7 +111,7 @@ def test_adapters_made_in_inference_mode_can_be_trained() -> None:
 
 def test_the_adapter_is_fp32_beside_a_layer_of_another_dtype() -> None:
     layer = nn.Linear(6, 10).to(torch.bfloat16)
-    adapter = Adapter(layer, CONFIG, torch.float32, seed=0)
+    adapter = create_adapter(layer, CONFIG, torch.float32, seed=0)
     assert {parameter.dtype for parameter in adapter.parameters()} == {torch.float32}
     adapters = AdapterSet({"0": adapter})
     network = nn.Sequential(layer)
@@ -156,7 +156,8 @@ def test_the_file_is_a_copy() -> None:
 
 def test_dropout_follows_torchs_seed_and_stops_outside_of_training() -> None:
     network = Mixed()
-    adapters = filled(adapters_for(network, LoRAConfig(rank=3, alpha=3.0, targets="all-linear", dropout=0.5)))
+    config = LoRAConfig(algorithm="lora", rank=3, alpha=3.0, targets="all-linear", dropout=0.5)
+    adapters = filled(adapters_for(network, config))
     x, image = seeded("x", 2, 6), seeded("image", 2, 3, 8, 8)
 
     def answer(seed: int) -> Tensor:

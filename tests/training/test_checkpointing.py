@@ -82,7 +82,7 @@ class PairNetwork(nn.Module):
 
 
 def adapters_on(network: nn.Module, dropout: float = 0.0) -> AdapterSet:
-    config = LoRAConfig(rank=2, alpha=2.0, targets="all-linear", dropout=dropout)
+    config = LoRAConfig(algorithm="lora", rank=2, alpha=2.0, targets="all-linear", dropout=dropout)
     adapters = AdapterSet.create(select(network, config), config, seed=0, dtype=torch.float64)
     for name, adapter in adapters.adapters.items():
         adapter.up.weight.data.copy_(seeded(name, *adapter.up.weight.shape))
@@ -205,7 +205,7 @@ def test_the_outer_random_stream_goes_on_as_if_nothing_ran_twice() -> None:
 
 def test_blocks_without_adapters_pass_gradients_on() -> None:
     network = ToyNetwork().double()
-    config = LoRAConfig(rank=2, alpha=2.0, targets="all-linear", include=r"^text_in$|^blocks\.1\.second$")
+    config = LoRAConfig(algorithm="lora", rank=2, alpha=2.0, targets="all-linear", include=r"^text_in$|^blocks\.1\.second$")
     adapters = AdapterSet.create(select(network, config), config, seed=0, dtype=torch.float64)
     for adapter in adapters.adapters.values():
         adapter.up.weight.data.fill_(0.1)

@@ -77,6 +77,11 @@ class ToyModel:
         with torch.inference_mode(False), torch.enable_grad():
             yield
 
+    @contextmanager
+    def lend(self, layer: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        weight, bias = layer.weight, layer.bias
+        yield weight.to(like), None if bias is None else bias.to(like)
+
     def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
         return {stem: stem.replace(".", "_") for stem in stems}
 

@@ -1,0 +1,61 @@
+"""LoHa (arXiv:2108.06098, FedPara): the product, number by number, of two matrices of low rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import LoRAConfig
+from .base import NAME, Adapter
+
+_PARTS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+
+
+class LohaAdapter(Adapter):
+    """W + scale (A1 B1) * (A2 B2), with scale = alpha / rank. The full matrix exists while it is used, never longer."""
+
+    def __init__(self, layer: nn.Module, config: LoRAConfig) -> None:
+        super().__init__(layer, config)
+        from peft import LoHaConfig
+        from peft.tuners.loha.layer import Linear as PeftLinear
+
+        shadow = self.geometry.flat().shadow()
+        settings = LoHaConfig(r=config.rank, alpha=config.alpha)  # type: ignore[arg-type]
+        made: Any = PeftLinear(shadow, NAME, config=settings, r=config.rank, alpha=config.alpha)
+        for part in _PARTS:
+            self.register_parameter(part, getattr(made, part)[NAME])
+        self.scale = float(made.scaling[NAME])
+
+    def forward(self, x: Tensor) -> Tensor:
+        factors = [getattr(self, part) for part in _PARTS]
+        return _Recomputed.apply(self._run, self.dropout(x), *factors)
+
+    def _run(self, x: Tensor, *factors: Tensor) -> Tensor:
+        from peft.tuners.loha.layer import make_weight
+
+        weight = make_weight(*factors, torch.tensor(self.scale, device=x.device))
+        return self.geometry.run(x.to(weight.dtype), weight)
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        return {**{part: getattr(self, part) for part in _PARTS}, "alpha": torch.tensor(self.alpha)}
+
+
+class _Recomputed(torch.autograd.Function):
+    """Keeps the inputs of `run` and computes it again in backward."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Any, *tensors: Tensor) -> Tensor:
+        ctx.run = run
+        ctx.save_for_backward(*tensors)
+        return run(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[1:]
+        inputs = [t.detach().requires_grad_(n) for t, n in zip(ctx.saved_tensors, needed, strict=True)]
+        with torch.enable_grad():
+            output = ctx.run(*inputs)
+        found = iter(torch.autograd.grad(output, [t for t in inputs if t.requires_grad], grad))
+        return None, *(next(found) if n else None for n in needed)

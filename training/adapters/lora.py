@@ -1,0 +1,43 @@
+"""LoRA (arXiv:2106.09685) on linear layers and convolutions, and rsLoRA (arXiv:2312.03732)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import LoRAConfig
+from .base import NAME, Adapter
+
+
+class LoraAdapter(Adapter):
+    """W + scale B A, with scale = alpha / rank, and alpha / sqrt(rank) for rsLoRA."""
+
+    def __init__(self, layer: nn.Module, config: LoRAConfig) -> None:
+        super().__init__(layer, config)
+        from peft import LoraConfig as PeftConfig
+        from peft.tuners.lora import layer as peft
+
+        shadow = self.geometry.shadow()
+        rslora = config.algorithm == "rslora"
+        settings = PeftConfig(r=config.rank, lora_alpha=config.alpha, use_rslora=rslora)  # type: ignore[arg-type]
+        kind = getattr(peft, type(shadow).__name__)
+        made = kind(shadow, NAME, config=settings, r=config.rank, lora_alpha=config.alpha)
+        self.down = made.lora_A[NAME]
+        self.up = made.lora_B[NAME]
+        self.scale = float(made.scaling[NAME])
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.geometry.run(self.dropout(x.to(self.dtype)), self.down.weight)
+        # Scaled where it is small.
+        return self.geometry.point(hidden * self.scale, self.up.weight)
+
+    def outer_parameters(self) -> list[nn.Parameter]:
+        return [self.up.weight]
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """The host scales by alpha / rank and by 1 when there is no alpha: rsLoRA's is alpha sqrt(rank)."""
+        return {
+            "lora_up.weight": self.up.weight,
+            "lora_down.weight": self.down.weight,
+            "alpha": torch.tensor(self.scale * self.rank),
+        }
