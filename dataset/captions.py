@@ -63,6 +63,13 @@ def with_trigger(caption: str, trigger: str) -> str:
     return f"{trigger}, {caption}" if caption else trigger
 
 
+def without_trigger(caption: str, trigger: str, class_word: str = "") -> str:
+    """A final caption with `class_word` in place of the trigger; without one, the trigger is taken out."""
+    if not trigger:
+        return caption
+    return _without_gaps(re.sub(_pattern(trigger), lambda _: class_word, caption, flags=re.IGNORECASE))
+
+
 def clean_trigger(text: str) -> str:
     return one_line(text).strip(" ,")
 
@@ -81,10 +88,13 @@ def cut(caption: str) -> tuple[str, str | None]:
 
 
 def _holds(caption: str, trigger: str) -> bool:
+    return re.search(_pattern(trigger), caption, re.IGNORECASE) is not None
+
+
+def _pattern(trigger: str) -> str:
     # Only scripts with spaces have word ends: "cat" is not in "category", but 丹童 is in 丹童在跑.
     word = re.escape(trigger)
-    pattern = rf"(?<!\w){word}(?!\w)" if trigger.isascii() else word
-    return re.search(pattern, caption, re.IGNORECASE) is not None
+    return rf"(?<!\w){word}(?!\w)" if trigger.isascii() else word
 
 
 def _without_gaps(text: str) -> str:

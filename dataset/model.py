@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+ROLES = ("train", "regularisation")
 CAPTION_SOURCES = ("auto", "txt", "filename", "none")
 NAMED_AT_MOST = 8
 
@@ -23,6 +24,8 @@ class FolderRequest:
     default_caption: str = ""
     repeats: int = 1
     recursive: bool = False
+    role: str = "train"
+    class_word: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class Dataset:
     pictures: tuple[Picture, ...]
     trigger: str
     report: Report = field(default_factory=Report)
+    role: str = "train"
+    """"train", or "regularisation": pictures of what the model shall go on drawing as before."""
+    class_word: str = ""
+    """What the subject is without its trigger ("boy", "mug"); may be empty."""
 
 
 def counted(number: int, noun: str) -> str:

@@ -23,7 +23,7 @@ from .captions import (
     with_trigger,
 )
 from .images import IMAGE_SUFFIXES, MIN_SIDE, Probe, UnreadableImage, probe
-from .model import CAPTION_SOURCES, Dataset, FolderRequest, Picture, Report, counted
+from .model import CAPTION_SOURCES, ROLES, Dataset, FolderRequest, Picture, Report, counted
 
 Progress = Callable[[int, int], None]
 REPEATS_FOLDER = re.compile(r"^(\d+)_(.*)$")
@@ -52,6 +52,8 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     if request.captions not in CAPTION_SOURCES:
         choices = ", ".join(CAPTION_SOURCES)
         raise DanluError(f"The input 'captions' is {request.captions!r}; it can be one of {choices}.")
+    if request.role not in ROLES:
+        raise DanluError(f"The input 'role' is {request.role!r}; it can be one of {', '.join(ROLES)}.")
     found = paths.find(request.folder, request.roots)
     folder = _unpacked(found, request) if found.is_file() else found
     files = list_files(folder, request.recursive)
@@ -63,7 +65,8 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     if not pictures:
         problems = "; ".join(loader.report(pictures).warnings()[:2])
         raise DanluError(f"No picture in {found} can be used. {problems}. Replace these files.")
-    return Dataset(folder, tuple(pictures), loader.trigger, loader.report(pictures))
+    report = loader.report(pictures)
+    return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, one_line(request.class_word))
 
 
 def fingerprint(request: FolderRequest) -> str:

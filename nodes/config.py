@@ -223,6 +223,27 @@ def _advanced_inputs() -> list[io.Input]:
             tooltip="Share of pictures trained with an empty caption. -1: auto, 0.05.",
             advanced=True,
         ),
+        *_later_inputs(),
+    ]
+
+
+def _later_inputs() -> list[io.Input]:
+    """Optional: a graph in the API format from before they came runs as it did."""
+    return [
+        io.Float.Input(
+            "prior_preservation",
+            default=-1.0,
+            min=-1.0,
+            max=100.0,
+            step=0.1,
+            optional=True,
+            tooltip=(
+                "Weight of what keeps the model as it was where the trigger is not asked for: on regularisation "
+                "pictures, else on captions without the trigger. Costs a third more time. 0: none. -1: auto, 1 with "
+                "regularisation pictures, else 0."
+            ),
+            advanced=True,
+        ),
     ]
 
 

@@ -97,6 +97,7 @@ class DanluEncodeDataset(io.ComfyNode):
         bucket_step: int = 64,
         flip: bool = False,
         upscale_small: bool = False,
+        regularisation: Dataset | None = None,
     ) -> io.NodeOutput:
         from ..host.encode import HostEncoder
         from ..host.paths import system_folder
@@ -105,7 +106,8 @@ class DanluEncodeDataset(io.ComfyNode):
 
         options = EncodeOptions(resolution, bucket_step, flip, upscale_small)
         reporter = NodeReporter(cls.hidden.unique_id)
-        data = encode_dataset(dataset, HostEncoder(vae, clip), system_folder() / "cache", options, reporter)
+        encoder, cache = HostEncoder(vae, clip), system_folder() / "cache"
+        data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation)
         return io.NodeOutput(data, ui={"text": [describe(data)]})
 
 
@@ -163,6 +165,28 @@ def _load_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Also read the folders below. Those named like 10_cat are always read.",
         ),
+        io.Combo.Input(
+            "role",
+            options=["train", "regularisation"],
+            default="train",
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "train: what the LoRA learns. regularisation: what the model shall go on drawing as before; wire it "
+                "to the input of that name on Encode Dataset (Danlu)."
+            ),
+        ),
+        io.String.Input(
+            "class_word",
+            default="",
+            placeholder="what it is, e.g. boy",
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "What the subject is without its trigger, e.g. boy or mug. Prior preservation keeps captions with it "
+                "in place of the trigger as they are. Empty: the captions without the trigger."
+            ),
+        ),
     ]
 
 
@@ -208,6 +232,14 @@ def _encode_inputs() -> list[io.Input]:
             tooltip=(
                 "Enlarge pictures that are smaller than the resolution. Off: they are trained at their own size, "
                 "which keeps blur out of the LoRA."
+            ),
+        ),
+        DatasetType.Input(
+            "regularisation",
+            optional=True,
+            tooltip=(
+                "Pictures of other things of the same kind, captioned: the model shall go on drawing them as before. "
+                "Turns prior_preservation of Training Config (Danlu) on."
             ),
         ),
     ]

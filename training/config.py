@@ -89,7 +89,8 @@ class TrainingConfig:
     unmasked_weight: float = AUTO_NUMBER
     """How much the part outside a mask counts; auto: 0."""
     prior_preservation: float = AUTO_NUMBER
-    """Weight of the rows that keep the model as it was on everything but the subject; 0: none."""
+    """Weight of the rows that keep the model as it was on everything but the subject; 0: none; auto: 1 where there
+    are regularisation pictures, else 0."""
     max_grad_norm: float = AUTO_NUMBER
     """0: no clipping."""
     ema_decay: float = AUTO_NUMBER

@@ -56,6 +56,9 @@ class Entry:
     reference_keys: tuple[str, ...] = ()
     """Latents of the pictures that an edit starts from, in the order of their inputs."""
     flipped_reference_keys: tuple[str, ...] = ()
+    start_key: str | None = None
+    """Latent of a clip's first frame followed by mid grey, for image-to-video models; a single frame needs none."""
+    flipped_start_key: str | None = None
 
 
 class TensorCache(Protocol):
@@ -82,12 +85,38 @@ class TrainingData:
     """What the user should know (skipped files, enlarged pictures, cut captions)."""
 
     @property
+    def trained(self) -> tuple[Entry, ...]:
+        """The pictures that steps and epochs count."""
+        return tuple(entry for entry in self.entries if entry.role == "train")
+
+    @property
+    def regularisation(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.role == "regularisation")
+
+    @property
     def samples_per_epoch(self) -> int:
-        return sum(entry.repeats for entry in self.entries)
+        return sum(entry.repeats for entry in self.trained)
 
     def latent(self, entry: Entry, flip: bool = False) -> Tensor:
         key = entry.flipped_latent_key if flip and entry.flipped_latent_key else entry.latent_key
         return self.cache.latent(key)
+
+    def references(self, entry: Entry, flip: bool = False) -> tuple[Tensor, ...]:
+        flipped = flip and entry.flipped_latent_key is not None
+        keys = entry.flipped_reference_keys if flipped else entry.reference_keys
+        return tuple(self.cache.latent(key)[None].clone() for key in keys)
+
+    def start(self, entry: Entry, flip: bool = False) -> Tensor | None:
+        """What an image-to-video model is shown, (1, channels, frames, height, width); None where that was not encoded.
+
+        VAEs of videos are causal: a latent of one frame is its first frame and nothing else.
+        """
+        flipped = flip and entry.flipped_latent_key is not None
+        key = entry.flipped_start_key if flipped else entry.start_key
+        if key is not None:
+            return self.cache.latent(key)[None].clone()
+        latent = self.latent(entry, flip)
+        return latent[None].clone() if latent.ndim == 4 and latent.shape[1] == 1 else None
 
     def conditioning(self, entry: Entry, variant: int = 0) -> Conditioning:
         return self.cache.conditioning(entry.captions[variant % len(entry.captions)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..dataset.captions import without_trigger
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
 from ..dataset.model import Dataset, Picture, counted, listed
@@ -63,6 +64,17 @@ class Job:
     picture: Picture
     image_key: str
     fit: Fit
+    role: str
+    class_caption: str | None
+    """The caption with the class word in place of the trigger; None where the caption holds no trigger."""
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        return (self.picture.caption,)
+
+    @property
+    def class_captions(self) -> tuple[str, ...]:
+        return () if self.class_caption is None else (self.class_caption,)
 
     def key(self, vae_identity: str, flipped: bool) -> str:
         fit = self.fit
@@ -70,26 +82,46 @@ class Job:
 
 
 def encode_dataset(
-    dataset: Dataset, encoder: Encoder, cache_folder: Path, options: EncodeOptions, reporter: Reporter
+    dataset: Dataset,
+    encoder: Encoder,
+    cache_folder: Path,
+    options: EncodeOptions,
+    reporter: Reporter,
+    regularisation: Dataset | None = None,
 ) -> TrainingData:
-    """Encodes what is not on disk yet. May be interrupted at any time: what is done stays done."""
+    """Encodes what is not on disk yet. May be interrupted at any time: what is done stays done.
+
+    `regularisation`: pictures for prior preservation only, whatever role its dataset says.
+    """
+    if dataset.role != "train":
+        raise DanluError(
+            f"The input 'dataset' has the role {dataset.role}: nothing would be trained. Wire it to 'regularisation', "
+            "and the pictures of what you train to 'dataset'."
+        )
     cache = DiskCache(cache_folder, encoder.text_identity)
     jobs, notes = plan(dataset, encoder, options)
+    if regularisation is not None:
+        others, remarks = plan(replace(regularisation, role="regularisation"), encoder, options)
+        jobs += others
+        warnings = (*regularisation.report.warnings(), *remarks)
+        notes += [f"Regularisation: {counted(len(regularisation.pictures), 'image')}"]
+        notes += [f"Regularisation: {remark}" for remark in warnings]
     with torch.inference_mode():
         broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
-        jobs = [job for job in jobs if job.picture.name not in broken]
-        _encode_captions({job.picture.caption for job in jobs}, encoder, cache, reporter)
-    if not jobs:
-        raise DanluError(f"No picture of {dataset.folder} could be read any more: {listed(_named(broken))}.")
+        jobs = [job for job in jobs if job.picture.path not in broken]
+        captions = {caption for job in jobs for caption in (*job.captions, *job.class_captions)}
+        _encode_captions(captions, encoder, cache, reporter)
+    if not any(job.role == "train" for job in jobs):
+        raise DanluError(f"No picture of {dataset.folder} could be read any more: {listed(list(broken.values()))}.")
     if broken:
-        notes.append(f"Skipped, cannot be read: {listed(_named(broken))}")
+        notes.append(f"Skipped, cannot be read: {listed(list(broken.values()))}")
     entries = _entries(jobs, encoder, options.flip)
     data = TrainingData(
         entries=entries,
         cache=cache,
         trigger=dataset.trigger,
         fingerprint=_fingerprint(entries, encoder),
-        image_count=len({job.picture.name for job in jobs}),
+        image_count=len({job.picture.name for job in jobs if job.role == "train"}),
         notes=(*dataset.report.warnings(), *notes),
     )
     reporter.text(describe(data))
@@ -98,7 +130,7 @@ def encode_dataset(
 
 def describe(data: TrainingData) -> str:
     """What was encoded, for the node."""
-    sizes = Counter(entry.target_size for entry in data.entries)
+    sizes = Counter(entry.target_size for entry in data.trained)
     named = [f"{width}x{height}: {count}" for (height, width), count in sizes.most_common()]
     first = f"{counted(data.image_count, 'image')} in {counted(len(sizes), 'size')} ({listed(named)})"
     return "\n".join((first, *data.notes))
@@ -115,13 +147,19 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
         fits = _fits(picture.size, resolutions, options, encoder.factor)
         if not fits:
             small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
-        jobs += [Job(picture, content_key(picture.path), fit) for fit in fits]
+        class_caption = _class_caption(picture.caption, dataset)
+        jobs += [Job(picture, content_key(picture.path), fit, dataset.role, class_caption) for fit in fits]
     if not jobs:
         raise DanluError(
             f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
             "Use larger pictures, or turn on 'upscale_small' on Encode Dataset (Danlu)."
         )
     return jobs, _plan_notes(jobs, small, unit, resolutions, options)
+
+
+def _class_caption(caption: str, dataset: Dataset) -> str | None:
+    found = without_trigger(caption, dataset.trigger, dataset.class_word)
+    return None if found == caption or dataset.role != "train" else found
 
 
 def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:
@@ -172,13 +210,13 @@ def _content_key(path: Path, _mtime: int, _size: int) -> str:
 
 def _encode_pictures(
     jobs: list[Job], encoder: Encoder, cache: DiskCache, flip: bool, reporter: Reporter
-) -> dict[str, str]:
-    """Returns the pictures that could not be read, and why.
+) -> dict[Path, str]:
+    """Returns the pictures that could not be read: name and why.
 
     One picture at a time: in a batch, what comes out depends on the neighbours in the last bits, and a run that was
     interrupted here would not be the same as one that was not.
     """
-    broken: dict[str, str] = {}
+    broken: dict[Path, str] = {}
     for number, job in enumerate(jobs):
         reporter.check_interrupt()
         reporter.progress(number, len(jobs))
@@ -187,13 +225,13 @@ def _encode_pictures(
             for flipped in ((False, True) if flip else (False,))
             if not cache.has_latent(key := job.key(encoder.vae_identity, flipped))
         ]
-        if not missing or job.picture.name in broken:
+        if not missing or job.picture.path in broken:
             continue
         reporter.text(f"Encoding picture {number + 1} of {len(jobs)}: {job.picture.name}")
         try:
             pixels = load_pixels(job.picture.path, job.fit)
         except UnreadableImage as error:
-            broken[job.picture.name] = str(error)
+            broken[job.picture.path] = f"{job.picture.name} ({error})"
             continue
         for key, flipped in missing:
             latent = encoder.encode_pixels(pixels.flip(2) if flipped else pixels)
@@ -246,13 +284,15 @@ def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]
         Entry(
             name=job.picture.name,
             image_key=job.image_key,
-            captions=(job.picture.caption,),
+            captions=job.captions,
             latent_key=job.key(encoder.vae_identity, False),
             flipped_latent_key=job.key(encoder.vae_identity, True) if flip else None,
             repeats=job.picture.repeats,
             original_size=job.picture.size,
             crop=job.fit.crop,
             target_size=job.fit.target,
+            role=job.role,
+            class_captions=job.class_captions,
         )
         for job in jobs
     ]
@@ -260,16 +300,12 @@ def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]
 
 
 def _fingerprint(entries: tuple[Entry, ...], encoder: Encoder) -> str:
-    rows = [(e.image_key, e.captions, e.latent_key, e.flipped_latent_key, e.repeats, e.original_size) for e in entries]
-    return digest(encoder.vae_identity, encoder.text_identity, rows)
+    nameless = [replace(entry, name="") for entry in entries]
+    return digest(encoder.vae_identity, encoder.text_identity, nameless)
 
 
 def _lost(fit: Fit) -> float:
     return 1 - fit.target[0] * fit.target[1] / (fit.resized[0] * fit.resized[1])
-
-
-def _named(broken: dict[str, str]) -> list[str]:
-    return [f"{name} ({why})" for name, why in broken.items()]
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -44,7 +44,6 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "noise_offset": 0.0,
         "multires_noise": 0.0,
         "unmasked_weight": 0.0,
-        "prior_preservation": 0.0,
         "max_grad_norm": 1.0,
         "ema_decay": 0.0,
         "caption_dropout": 0.05,
@@ -82,14 +81,21 @@ class Resolved:
     choices: tuple[str, ...]
 
 
-def resolve(family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig, steps: int) -> Resolved:
-    """Fills every auto. `flow`: the model predicts a flow velocity; `steps`: of the whole run."""
+def resolve(
+    family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig, steps: int, regularised: bool = False
+) -> Resolved:
+    """Fills every auto.
+
+    `flow`: the model predicts a flow velocity; `steps`: of the whole run; `regularised`: there are pictures for prior
+    preservation.
+    """
     row = FAMILIES.get(family, FAMILIES["generic"])
     values = {**_ALL, **row.values}
     if values["timestep_sampling"] == "auto":
         values["timestep_sampling"] = "sigmoid" if flow else "uniform"
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
     values["schedule_steps"] = horizon
+    values["prior_preservation"] = float(regularised)
     rate = values["learning_rate"] if is_auto(training.learning_rate) else training.learning_rate
     values["text_encoder_learning_rate"] = rate / 2
     values["warmup_steps"] = horizon // 50

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,10 +18,12 @@ from .batches import BatchPlan
 from .checkpointing import checkpointed, mutation_allowed
 from .config import TrainingConfig
 from .data import Entry, TrainingData
-from .model import BaseModel, RowCondition
-from .objective import add_noise, sample_sigma, target
+from .model import BaseModel
+from .objective import add_noise, target
+from .prior import Prior
 from .reporter import Reporter, StepReport
-from .rng import derive_seed, generator, uniform
+from .rng import derive_seed
+from .rows import Batch, RowMaker
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,16 @@ class StepLog:
     loss: float
     learning_rate: float
     grad_norm: float
+    prior_loss: float = 0.0
+    """Mean over the prior rows, before its weight: how far the model has moved where it should not."""
+
+
+@dataclass
+class Losses:
+    """Means over the rows of a step."""
+
+    rows: float = 0.0
+    prior: float = 0.0
 
 
 @dataclass
@@ -53,7 +65,9 @@ class Trainer:
     """Called after each step, inside the loan: cheap things only, or a checkpoint."""
 
     def __post_init__(self) -> None:
-        self.plan = BatchPlan.of(self.data.entries, self.config.batch_size, self.seed)
+        self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
+        self.rows = RowMaker(self.model, self.data, self.config, self.seed)
+        self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
         self._mutates = False
 
@@ -83,7 +97,7 @@ class Trainer:
             self.reporter.check_interrupt()
             optimizer.zero_grad(set_to_none=True)
             loss = self._accumulate(step)
-            _check_finite("loss", loss, step)
+            _check_finite("loss", loss.rows + loss.prior, step)
             grad_norm = self._clip()
             _check_finite("gradient", grad_norm, step)
             rate = optimizer.param_groups[0]["lr"]
@@ -91,11 +105,11 @@ class Trainer:
             if step < self.config.schedule_steps:
                 # Past its end a cosine would rise again: the last learning rate is kept.
                 schedule.step()
-            self.on_step(StepLog(step, loss, rate, grad_norm))
-            self.reporter.step(clock.report(step, loss, rate))
+            self.on_step(StepLog(step, loss.rows, rate, grad_norm, loss.prior))
+            self.reporter.step(clock.report(step, loss.rows, rate))
 
-    def _accumulate(self, step: int) -> float:
-        """Forward and backward of one optimizer step; the mean loss over its rows."""
+    def _accumulate(self, step: int) -> Losses:
+        """Forward and backward of one optimizer step."""
         accumulation = self.config.gradient_accumulation
         micro = range((step - 1) * accumulation, step * accumulation)
         try:
@@ -112,20 +126,37 @@ class Trainer:
         with self._dropout_seed(step):
             return self._micro_batches(step, micro)
 
-    def _micro_batches(self, step: int, indices: range) -> float:
-        total = 0.0
-        rows_in_step = len(indices) * self.config.batch_size
+    def _micro_batches(self, step: int, indices: range) -> Losses:
+        found = Losses()
         for k, index in enumerate(indices):
-            batch = self._batch(step, k * self.config.batch_size, self.plan.rows(index))
-            for rows in self.model.groups(batch.rows, batch.latent.shape):
-                total += self._backward(batch.select(rows), rows_in_step)
+            entries = self.plan.rows(index)
+            first_row = k * self.config.batch_size
+            batch = self.rows.batch(step, first_row, entries)
+            found.rows += self._backward(batch, len(indices) * self.config.batch_size)
+            if self.prior:
+                for batch in self.prior.batches(self.rows, step, first_row, entries):
+                    found.prior += self._backward(self._preserving(batch), self.prior.count, self.prior.weight)
+        return found
+
+    def _backward(self, batch: Batch, rows_in_step: int, weight: float = 1.0) -> float:
+        """Backward of the rows' part of `weight` times a mean over `rows_in_step`; their part of that mean."""
+        total = 0.0
+        for rows in self.model.groups(batch.rows, batch.latent.shape):
+            with mutation_allowed() if self._mutates else nullcontext():
+                loss = self.loss(batch.select(rows)) * (len(rows) / rows_in_step)
+                (loss * weight).backward()
+            total += loss.item()
         return total
 
-    def _backward(self, batch: Batch, rows_in_step: int) -> float:
-        with mutation_allowed() if self._mutates else nullcontext():
-            loss = self.loss(batch) * (len(batch.rows) / rows_in_step)
-            loss.backward()
-        return loss.item()
+    def _preserving(self, batch: Batch) -> Batch:
+        """The target of prior rows: what the base answers, as if nothing had been trained."""
+        answer = torch.empty_like(batch.latent)
+        with torch.no_grad(), self.adapters.silent():
+            for rows in self.model.groups(batch.rows, batch.latent.shape):
+                part = batch.select(rows)
+                noisy = add_noise(self.model.prediction, part.latent, part.noise, part.sigma)
+                answer[rows] = self.model.predict(noisy, part.sigma, part.rows).to(answer.dtype)
+        return replace(batch, wanted=answer)
 
     @contextmanager
     def _dropout_seed(self, step: int) -> Iterator[None]:
@@ -140,54 +171,15 @@ class Trainer:
         kind = self.model.prediction
         noisy = add_noise(kind, batch.latent, batch.noise, batch.sigma)
         answer = self.model.predict(noisy, batch.sigma, batch.rows)
-        wanted = target(kind, batch.latent, batch.noise, batch.sigma)
+        wanted = batch.wanted
+        if wanted is None:
+            wanted = target(kind, batch.latent, batch.noise, batch.sigma)
         dtype = torch.promote_types(answer.dtype, torch.float32)
         return torch.nn.functional.mse_loss(answer.to(dtype), wanted.to(dtype))
-
-    def _batch(self, step: int, first_row: int, entries: Sequence[Entry]) -> Batch:
-        rows = [self._row(step, first_row + i, entry) for i, entry in enumerate(entries)]
-        return Batch(
-            latent=torch.cat([row.latent for row in rows]),
-            noise=torch.cat([row.noise for row in rows]),
-            sigma=torch.cat([row.sigma for row in rows]),
-            rows=tuple(condition for row in rows for condition in row.rows),
-        )
-
-    def _row(self, step: int, row: int, entry: Entry) -> Batch:
-        """Everything random about a row comes from (seed, step, row)."""
-        rng = generator(self.seed, step, row)
-        flip = uniform(rng) < 0.5
-        variant = int(uniform(rng) * len(entry.captions))
-        dropped = uniform(rng) < self.config.caption_dropout
-        text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
-        sigma = sample_sigma(self.config.timestep_sampling, self.model.sigmas, self.model.shift, rng)
-        latent = self.data.latent(entry, flip).clone()[None]
-        noise = torch.randn(latent.shape, generator=rng)
-        device = self.model.device
-        return Batch(
-            latent=self.model.prepare_latent(latent),
-            noise=noise.to(device),
-            sigma=torch.tensor([sigma], dtype=torch.float32, device=device),
-            rows=(RowCondition(text, entry.original_size, entry.crop, entry.target_size),),
-        )
 
     def _clip(self) -> float:
         limit = self.config.max_grad_norm or math.inf
         return float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B rows: latents and noise (B, channels, ...), sigma (B,), and what steers each."""
-
-    latent: Tensor
-    noise: Tensor
-    sigma: Tensor
-    rows: tuple[RowCondition, ...]
-
-    def select(self, indices: Sequence[int]) -> Batch:
-        where = torch.tensor(indices, device=self.sigma.device)
-        return Batch(self.latent[where], self.noise[where], self.sigma[where], tuple(self.rows[i] for i in indices))
 
 
 def _one_per_bucket(entries: Sequence[Entry]) -> list[Entry]:

@@ -12,6 +12,7 @@ from ..errors import DanluError
 from .adapters import AdapterSet
 from .config import LoRAConfig, TrainingConfig, as_dict, check
 from .data import TrainingData
+from .facts import checkpoint_facts
 from .families import Resolved, auto_steps, resolve
 from .loop import StepLog, Trainer
 from .model import BaseModel
@@ -58,7 +59,8 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     check(request.lora)
     check(request.training)
     flow = request.model.prediction.value == "flow"
-    resolved = resolve(request.model.family, flow, request.lora, request.training, steps)
+    regularised = bool(request.data.regularisation)
+    resolved = resolve(request.model.family, flow, request.lora, request.training, steps, regularised)
     summary = describe(request.data, resolved.training, steps)
     reporter.text(summary)
     manifest = _manifest(request, resolved)
@@ -74,10 +76,10 @@ def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:
     """The plan in one line: "25 images × repeats 1, batch 1 → 2,000 steps = 80 epochs"."""
     rows = training.batch_size * training.gradient_accumulation
     epochs = steps * rows / data.samples_per_epoch
-    repeats = sorted({entry.repeats for entry in data.entries})
+    repeats = sorted({entry.repeats for entry in data.trained})
     shown = f"{repeats[0]}" if len(repeats) == 1 else f"{repeats[0]}–{repeats[-1]}"
     times = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.1f}"
-    sizes = len(data.entries) // max(1, data.image_count)
+    sizes = len(data.trained) // max(1, data.image_count)
     resolutions = f" × {sizes} resolutions" if sizes > 1 else ""
     return (
         f"{data.image_count} images{resolutions} × repeats {shown}, batch {rows} "
@@ -129,24 +131,3 @@ def _train(
         request.model, request.data, adapters, resolved.training, request.seed, reporter, finish_step
     )
     trainer.run(steps)
-
-
-def checkpoint_facts(request: TrainRequest, resolved: Resolved, step: int) -> dict[str, str]:
-    """What a file made from this checkpoint says about itself (values are strings: safetensors metadata)."""
-    training, lora = resolved.training, resolved.lora
-    sizes = sorted({entry.target_size for entry in request.data.entries})
-    return {
-        "family": request.model.family,
-        "prediction": request.model.prediction.value,
-        "trigger": request.data.trigger,
-        "step": str(step),
-        "seed": str(request.seed),
-        "rank": str(lora.rank),
-        "alpha": str(lora.alpha),
-        "learning_rate": str(training.learning_rate),
-        "optimizer": training.optimizer,
-        "lr_scheduler": training.lr_scheduler,
-        "batch_size": str(training.batch_size),
-        "images": str(request.data.image_count),
-        "resolution": ",".join(f"{width}x{height}" for height, width in sizes),
-    }

@@ -14,6 +14,7 @@ from danlu.dataset.captions import (
     from_file_name,
     read_caption,
     with_trigger,
+    without_trigger,
 )
 
 
@@ -103,3 +104,20 @@ def test_cut() -> None:
     text, how = cut("字" * 5000)
     assert len(text) == 3000
     assert how == "5000 characters, the first 3000 are used"
+
+
+@pytest.mark.parametrize(
+    ("caption", "trigger", "class_word", "result"),
+    [
+        ("a small dantong on grass", "dantong", "doll", "a small doll on grass"),
+        ("Dantong, red", "dantong", "doll", "doll, red"),
+        ("dantong, red", "dantong", "", "red"),
+        ("a category of cat", "cat", "pet", "a category of pet"),
+        ("丹童在跑", "丹童", "男孩", "男孩在跑"),
+        ("dantong", "dantong", "", ""),
+        ("a red star", "", "doll", "a red star"),
+        ("a [x] runs", "[x]", r"\1", r"a \1 runs"),
+    ],
+)
+def test_class_caption(caption: str, trigger: str, class_word: str, result: str) -> None:
+    assert without_trigger(caption, trigger, class_word) == result

@@ -196,3 +196,12 @@ def test_fingerprint_changes_with_files(tmp_path: Path) -> None:
     (tmp_path / "unrelated.log").write_text("x")
     assert len({first, second, third}) == 3
     assert fingerprint(request) == third
+
+
+def test_role_and_class_word(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    found = load(tmp_path, role="regularisation", class_word="  a  boy ")
+    assert (found.role, found.class_word) == ("regularisation", "a boy")
+    assert (load(tmp_path).role, load(tmp_path).class_word) == ("train", "")
+    with pytest.raises(DanluError, match="'role'.*train, regularisation"):
+        load(tmp_path, role="test")

@@ -70,8 +70,8 @@ def picture(folder: Path, name: str, size: tuple[int, int] = (64, 64), seed: int
     return folder / name
 
 
-def dataset(folder: Path, trigger: str = "dantong") -> Dataset:
-    return load_folder(FolderRequest(str(folder), trigger=trigger))
+def dataset(folder: Path, trigger: str = "dantong", **others: str) -> Dataset:
+    return load_folder(FolderRequest(str(folder), trigger=trigger, **others))  # type: ignore[arg-type]
 
 
 def encode(
@@ -111,12 +111,12 @@ def test_everything_is_encoded_once(folder: Path) -> None:
     first, second = FakeEncoder(), FakeEncoder()
     encode(folder, first)
     assert len(first.pictures) == 2
-    assert sorted(first.captions) == ["", "dantong"]
+    assert sorted(first.captions) == ["", "dantong"], "the class caption of a trigger alone is the empty one"
     (folder / "b.png").rename(folder / "renamed.png")
     picture(folder, "c.png", seed=3).with_suffix(".txt").write_text("new")
     encode(folder, second)
     assert len(second.pictures) == 1
-    assert second.captions == ["dantong, new"]
+    assert sorted(second.captions) == ["dantong, new", "new"]
 
 
 def test_another_vae_or_text_encoder_encodes_again(folder: Path) -> None:
@@ -251,3 +251,58 @@ def test_fingerprint_is_of_content(folder: Path, tmp_path: Path) -> None:
     others.append(fingerprint(folder, encoder=FakeEncoder(vae_identity="other")))
     others.append(fingerprint(folder, encoder=FakeEncoder(text_identity="other")))
     assert len({first.fingerprint, *others}) == 7
+
+
+def with_regularisation(folder: Path, other: Path, **others: str) -> TrainingData:
+    cache = folder.parent / "cache"
+    made = dataset(folder, **others)
+    return encode_dataset(
+        made, FakeEncoder(), cache, EncodeOptions(), Reporter(), dataset(other, "", role="regularisation")
+    )
+
+
+def test_class_captions(folder: Path) -> None:
+    picture(folder, "a.png").with_suffix(".txt").write_text("a [trigger] runs")
+    cache = folder.parent / "cache"
+
+    def classes(**others: str) -> tuple[str, ...]:
+        data = encode_dataset(dataset(folder, **others), FakeEncoder(), cache, EncodeOptions(), Reporter())
+        texts = data.entries[0].class_captions
+        assert [data.cache.conditioning(text).cross_attn.mean() for text in texts] == [len(text) for text in texts]
+        return texts
+
+    assert classes(class_word="boy") == ("a boy runs",)
+    assert classes() == ("a runs",)
+    assert classes(trigger="") == (), "nothing tells the subject from its class"
+
+
+def test_regularisation_pictures(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "others"
+    picture(folder, "a.png", seed=1)
+    picture(other, "a.png", (128, 64), seed=2).with_suffix(".txt").write_text("a boy")
+    data = with_regularisation(folder, other)
+    assert data.image_count == data.samples_per_epoch == len(data.trained) == 1
+    (entry,) = data.regularisation
+    assert (entry.captions, entry.class_captions, entry.target_size) == (("a boy",), (), (48, 80))
+    assert data.latent(entry).shape == (3, 6, 10)
+    assert "Regularisation: 1 image" in data.notes
+    assert data.fingerprint != encode(folder).fingerprint
+
+
+def test_a_broken_regularisation_picture_takes_no_other_with_it(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "others"
+    picture(folder, "a.png", seed=1)
+    picture(other, "a.png", seed=2).write_bytes(b"")
+    picture(other, "b.png", seed=3)
+    loaded = dataset(other, "")
+    (other / "b.png").write_bytes(b"broken now")
+    data = encode_dataset(dataset(folder), FakeEncoder(), tmp_path / "cache", EncodeOptions(), Reporter(), loaded)
+    assert [entry.name for entry in data.entries] == ["a.png"]
+    assert any("cannot be read: b.png" in note for note in data.notes)
+
+
+def test_regularisation_pictures_alone_train_nothing(folder: Path) -> None:
+    picture(folder, "a.png")
+    cache = folder.parent / "cache"
+    with pytest.raises(DanluError, match="'dataset' has the role regularisation"):
+        encode_dataset(dataset(folder, role="regularisation"), FakeEncoder(), cache, EncodeOptions(), Reporter())

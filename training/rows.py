@@ -1,0 +1,85 @@
+"""The rows of a batch. Everything random about row i of step s comes from (seed, s, i)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import TrainingConfig
+from .data import Conditioning, Entry, TrainingData
+from .model import BaseModel, RowCondition
+from .objective import sample_sigma
+from .rng import generator, uniform
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows: latents and noise (B, channels, ...), sigma (B,), and what steers each."""
+
+    latent: Tensor
+    noise: Tensor
+    sigma: Tensor
+    rows: tuple[RowCondition, ...]
+    wanted: Tensor | None = None
+    """What the network should answer (B, ...), where that does not follow from latent and noise."""
+
+    def select(self, indices: Sequence[int]) -> Batch:
+        where = torch.tensor(indices, device=self.sigma.device)
+        wanted = None if self.wanted is None else self.wanted[where]
+        rows = tuple(self.rows[i] for i in indices)
+        return Batch(self.latent[where], self.noise[where], self.sigma[where], rows, wanted)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches without a `wanted`, one after the other."""
+    return Batch(
+        latent=torch.cat([batch.latent for batch in batches]),
+        noise=torch.cat([batch.noise for batch in batches]),
+        sigma=torch.cat([batch.sigma for batch in batches]),
+        rows=tuple(condition for batch in batches for condition in batch.rows),
+    )
+
+
+@dataclass(frozen=True)
+class RowMaker:
+    """Draws noise, noise level, caption and flip of each row."""
+
+    model: BaseModel
+    data: TrainingData
+    config: TrainingConfig
+    seed: int
+
+    def batch(self, step: int, first_row: int, entries: Sequence[Entry]) -> Batch:
+        """Rows `first_row`, `first_row + 1`, ... of `step`."""
+        return joined([self.row(entry, step, first_row + i) for i, entry in enumerate(entries)])
+
+    def row(self, entry: Entry, *place: int | str) -> Batch:
+        """A batch of one. `place`: what, besides the seed, its randomness comes from."""
+        rng = generator(self.seed, *place)
+        flip = uniform(rng) < 0.5
+        variant = int(uniform(rng) * len(entry.captions))
+        dropped = uniform(rng) < self.config.caption_dropout
+        text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
+        sigma = sample_sigma(self.config.timestep_sampling, self.model.sigmas, self.model.shift, rng)
+        latent = self.model.prepare_latent(self.data.latent(entry, flip).clone()[None])
+        noise = torch.randn(latent.shape, generator=rng)
+        device = self.model.device
+        return Batch(
+            latent=latent,
+            noise=noise.to(device),
+            sigma=torch.tensor([sigma], dtype=torch.float32, device=device),
+            rows=(self._condition(entry, text, flip),),
+        )
+
+    def _condition(self, entry: Entry, text: Conditioning, flip: bool) -> RowCondition:
+        return RowCondition(
+            text=text,
+            original_size=entry.original_size,
+            crop=entry.crop,
+            target_size=entry.target_size,
+            references=self.data.references(entry, flip),
+            start=self.data.start(entry, flip),
+        )
