@@ -13,7 +13,8 @@ from .config import LoRAConfig
 # changes every picture at once (colour casts, leaks into untriggered prompts), so only "all" takes them.
 _STEERING = re.compile(
     r"(^|[._])(time_embed|label_emb|emb_layers|time_in|vector_in|guidance_in|txt_in|img_in|final_layer|"
-    r"modulation|[a-z_]*mod|adaLN[a-z_A-Z]*|norm_out|x_embedder|t_embedder|y_embedder|context_embedder)([._]|$)"
+    r"modulation|[a-z_]*mod|adaLN[a-z_A-Z]*|norm_out|x_embedder|t_embedder|y_embedder|context_embedder|"
+    r"caption_projection|distilled_guidance_layer)([._]|$)"
 )
 _ATTENTION = re.compile(r"attn|attention|to_[qkv]|qkv|linear1|linear2|proj_(in|out)")
 
@@ -31,10 +32,11 @@ def select(network: nn.Module, config: LoRAConfig) -> dict[str, nn.Module]:
     """Module path -> layer, in the network's order. `config` must be resolved. Raises when nothing matches."""
     include = _pattern("include", config.include)
     exclude = _pattern("exclude", config.exclude)
+    blocks = _blocks(network)
     chosen = {
         name: module
         for name, module in network.named_modules()
-        if _in_preset(name, module, config.targets)
+        if _in_preset(name, module, config.targets, blocks)
         and (include is None or include.search(name))
         and not (exclude is not None and exclude.search(name))
     }
@@ -46,14 +48,24 @@ def select(network: nn.Module, config: LoRAConfig) -> dict[str, nn.Module]:
     return chosen
 
 
-def _in_preset(name: str, module: nn.Module, targets: str) -> bool:
+def _blocks(network: nn.Module) -> tuple[str, ...]:
+    """Paths of the repeated blocks; of the whole network where it has none.
+
+    Families call what lies before and behind their blocks by many names (head, first, cap_embedder, ...), but all of
+    them keep blocks in lists. UNets have one more, `middle_block`.
+    """
+    lists = [name for name, module in network.named_modules() if isinstance(module, nn.ModuleList)]
+    return (*(f"{name}." for name in lists), "middle_block.") if lists else ("",)
+
+
+def _in_preset(name: str, module: nn.Module, targets: str, blocks: tuple[str, ...]) -> bool:
     if targets == "all-linear+conv" and is_conv(module):
         return not _STEERING.search(name)
     if not is_linear(module):
         return targets in ("attention", "attention+mlp") and _is_projection(name, module)
     if targets in ("all-linear", "all-linear+conv"):
         return True
-    if _STEERING.search(name):
+    if _STEERING.search(name) or not name.startswith(blocks):
         return False
     return targets == "attention+mlp" or bool(_ATTENTION.search(name))
 

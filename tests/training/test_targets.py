@@ -40,6 +40,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.time_embed = nn.Sequential(nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 4))
+        self.cap_embedder = nn.Sequential(nn.Linear(4, 4))
         self.input_blocks = nn.ModuleList([nn.Conv2d(4, 4, 3), Block()])
         self.final_layer = nn.ModuleDict({"linear": nn.Linear(4, 4)})
 
@@ -49,7 +50,7 @@ class Network(nn.Module):
 
 ATTENTION = ["input_blocks.1.proj_in", "input_blocks.1.attn1.to_q", "input_blocks.1.attn1.to_out.0"]
 MLP = ["input_blocks.1.ff.0", "input_blocks.1.ff.2"]
-STEERING = ["time_embed.0", "time_embed.2", "input_blocks.1.img_mod.lin", "final_layer.linear"]
+STEERING = ["time_embed.0", "time_embed.2", "cap_embedder.0", "input_blocks.1.img_mod.lin", "final_layer.linear"]
 
 
 def chosen(targets: str, include: str = "", exclude: str = "") -> list[str]:
