@@ -8,6 +8,8 @@ from torch import nn
 
 from ..errors import DanluError
 from .config import LoRAConfig
+from .nearest import nearest
+from .per_block import idle_rules
 
 # Layers that steer the network by timestep, size or pooled text, and those at its two ends. A LoRA on them
 # changes every picture at once (colour casts, leaks into untriggered prompts), so only "all" takes them.
@@ -25,27 +27,52 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def is_conv(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d)
+    """Those that a product of two convolutions can stand for: all but grouped ones and padding by other than zeros."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return isinstance(module, kinds) and module.groups == 1 and module.padding_mode == "zeros"
 
 
 def select(network: nn.Module, config: LoRAConfig) -> dict[str, nn.Module]:
-    """Module path -> layer, in the network's order. `config` must be resolved. Raises when nothing matches."""
-    include = _pattern("include", config.include)
-    exclude = _pattern("exclude", config.exclude)
+    """Module path -> layer, in the network's order. `config` must be resolved.
+
+    Raises DanluError for a pattern that matches none of the layers that `targets` names.
+    """
     blocks = _blocks(network)
+    preset = {
+        name: module for name, module in network.named_modules() if _in_preset(name, module, config.targets, blocks)
+    }
+    if not preset:
+        raise DanluError(f"targets '{config.targets}': the model has no such layer. Choose all-linear.")
+    if config.targets.endswith("+conv") and not any(map(is_conv, preset.values())):
+        raise DanluError("targets 'all-linear+conv': this model has no convolution to train. Choose all-linear.")
+    chosen = _filtered(preset, config)
+    for rule in idle_rules(config, chosen):
+        raise _no_match("per_block", rule.pattern.pattern, chosen)
+    return chosen
+
+
+def _filtered(layers: dict[str, nn.Module], config: LoRAConfig) -> dict[str, nn.Module]:
+    """What `include` and `exclude` leave."""
+    include, exclude = _pattern("include", config.include), _pattern("exclude", config.exclude)
+    for what, pattern in (("include", include), ("exclude", exclude)):
+        if pattern is not None and not any(map(pattern.search, layers)):
+            raise _no_match(what, pattern.pattern, layers)
     chosen = {
-        name: module
-        for name, module in network.named_modules()
-        if _in_preset(name, module, config.targets, blocks)
-        and (include is None or include.search(name))
-        and not (exclude is not None and exclude.search(name))
+        name: layer
+        for name, layer in layers.items()
+        if (include is None or include.search(name)) and (exclude is None or not exclude.search(name))
     }
     if not chosen:
         raise DanluError(
-            f"No layer of the model matches targets '{config.targets}', include '{config.include}', "
-            f"exclude '{config.exclude}'. Empty include and exclude train the preset's layers."
+            f"No layer of targets '{config.targets}' is left: include '{config.include}' and exclude "
+            f"'{config.exclude}' leave out all {len(layers)}. Empty ones train them all."
         )
     return chosen
+
+
+def _no_match(what: str, pattern: str, layers: dict[str, nn.Module]) -> DanluError:
+    close = ", ".join(nearest(pattern, layers))
+    return DanluError(f"{what} '{pattern}' is in the path of no layer that would be trained. The nearest: {close}.")
 
 
 def _blocks(network: nn.Module) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from torch import Tensor, nn
 
 from danlu.errors import DanluError
 from danlu.training.config import LoRAConfig
+from danlu.training.nearest import nearest
 from danlu.training.targets import select
 
 
@@ -92,5 +94,31 @@ def test_a_broken_pattern_is_named(name: str, pattern: str) -> None:
 
 
 def test_no_layer_left_says_what_was_asked_for() -> None:
-    with pytest.raises(DanluError, match="targets 'attention', include 'nothing', exclude 'x'"):
-        chosen("attention", include="nothing", exclude="x")
+    with pytest.raises(DanluError, match="targets 'attention' is left: include 'attn1' and exclude 'attn|proj'"):
+        chosen("attention", include="attn1|proj", exclude="attn|proj")
+
+
+@pytest.mark.parametrize("what", ["include", "exclude", "per_block"])
+def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names(what: str) -> None:
+    given = {what: "atn1.to_out: rank=4" if what == "per_block" else r"atn1\.to_out"}
+    with pytest.raises(DanluError, match=rf"^{what} 'atn1\\?\.to_out' is in the path of no layer") as error:
+        select(Network(), LoRAConfig(rank=4, alpha=4.0, targets="attention+mlp", **given))  # type: ignore[arg-type]
+    names = str(error.value).partition("The nearest: ")[2].rstrip(".").split(", ")
+    assert len(names) == 3
+    assert names[0] == "input_blocks.1.attn1.to_out.0"
+
+
+def test_names_of_many_equal_blocks_count_once() -> None:
+    paths = [f"blocks.{i}.{part}" for i in range(50) for part in ("attn.q", "attn.k", "mlp.0")]
+    assert nearest("attn.qq", paths) == ["blocks.0.attn.q", "blocks.0.attn.k", "blocks.0.mlp.0"]
+
+
+def test_conv_targets_need_a_convolution() -> None:
+    with pytest.raises(DanluError, match="no convolution to train. Choose all-linear"):
+        select(Attention(), LoRAConfig(rank=4, targets="all-linear+conv"))
+
+
+@pytest.mark.parametrize("options", [{"groups": 2}, {"padding": 1, "padding_mode": "circular"}])
+def test_convolutions_that_two_others_cannot_stand_for_are_left_out(options: dict[str, Any]) -> None:
+    network = nn.ModuleDict({"plain": nn.Conv2d(4, 4, 3), "other": nn.Conv2d(4, 4, 3, **options)})
+    assert list(select(network, LoRAConfig(rank=4, targets="all-linear+conv"))) == ["plain"]
