@@ -1,69 +1,99 @@
-"""The host's own names for LoRA layers, and its own reading of our files."""
+"""The host's own reading of our LoRA files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import comfy.lora
 import comfy.lora_convert
 import comfy.utils
 import torch
-from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ..errors import DanluError
-from ..training.files import split_key
+from ..training.formats import Names, Part, split_key, stems_of
 
 EFFECT_TOLERANCE = 1e-4
 
 
-def kohya_names(patcher: ModelPatcher, stems: Iterable[str]) -> dict[str, str]:
-    """`diffusion_model.<path>` -> the name that sd-scripts gives that layer, by inverting the host's own map.
+def verify(path: Path, lora: Mapping[str, Tensor], names: Names) -> None:
+    """Opens a written file as the host's loader does, and compares what it would do to each weight.
 
-    UNets have two: kohya files use the diffusers path, which is the one that other programs read.
+    `lora`: the tensors that were meant, in the file's dtype, keyed `diffusion_model.<path>...`; `names`: what the
+    file calls their stems. Raises DanluError when a key is not matched or an effect differs.
     """
-    host_names = comfy.lora.model_lora_keys_unet(patcher.model, {})
-    by_weight: dict[str, list[str]] = {}
-    for name, weight in host_names.items():
-        if name.startswith("lora_unet_") and isinstance(weight, str):
-            by_weight.setdefault(weight, []).append(name)
-    flat = {stem: "lora_unet_" + stem.removeprefix("diffusion_model.").replace(".", "_") for stem in stems}
-    return {
-        stem: next((n for n in by_weight.get(f"{stem}.weight", ()) if n != plain), plain)
-        for stem, plain in flat.items()
-    }
-
-
-def verify(path: Path, lora: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Opens a written file as the host's loader does, and compares what it would add to each weight.
-
-    `lora`: the tensors that were meant, in the file's dtype, keyed `diffusion_model.<path>...`; `names`: their
-    stems in the file. Raises DanluError when a key is not matched or an effect differs.
-    """
-    stems = {split_key(key)[0] for key in lora}
     file = comfy.lora_convert.convert_lora(comfy.utils.load_torch_file(str(path), safe_load=True))
-    to_load = {names.get(stem, stem): f"{stem}.weight" for stem in stems}
-    found = comfy.lora.load_lora(file, to_load, log_missing=False)
+    parts = {part.name: (stem, part) for stem in stems_of(lora) for part in names[stem]}
+    found = comfy.lora.load_lora(file, {name: name for name in parts}, log_missing=False)
     matched = {key for adapter in found.values() for key in adapter.loaded_keys}
-    alphas = {key for key in file if key.endswith(".alpha")}
-    lost = sorted(set(file) - matched - alphas) + sorted(f"{s}.weight" for s in stems if f"{s}.weight" not in found)
+    beside = {key for key in file if key.endswith((".alpha", ".dora_scale"))}
+    lost = sorted(set(file) - matched - beside) + sorted(parts.keys() - found.keys())
     if lost:
         raise DanluError(f"{path.name}: ComfyUI's loader does not know {len(lost)} of its keys, first {lost[0]}.")
-    for stem in stems:
-        _compare(path, stem, found[f"{stem}.weight"], lora)
+    layers: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in lora.items():
+        stem, suffix = split_key(key)
+        layers.setdefault(stem, {})[suffix] = tensor
+    for name, (stem, part) in parts.items():
+        error = _error(found[name], layers[stem], part)
+        if not error <= _tolerance(layers[stem], f"{name}.alpha" in file):
+            raise DanluError(
+                f"{path.name}: read by ComfyUI, layer {name} differs from the trained one by {error:.1e}. "
+                "Save with dtype fp32, or report this."
+            )
+        logging.debug("%s: %s read back with relative error %.1e", path.name, name, error)
 
 
-def _compare(path: Path, stem: str, adapter: object, lora: Mapping[str, Tensor]) -> None:
-    up, down = (lora[f"{stem}.lora_{part}.weight"].float() for part in ("up", "down"))
-    meant = (up.flatten(1) @ down.flatten(1)) * (float(lora[f"{stem}.alpha"]) / down.shape[0])
-    zeros = torch.zeros(up.shape[0], *down.shape[1:])
-    read = adapter.calculate_weight(zeros, stem, 1.0, 1.0, None, lambda x: x).flatten(1)  # type: ignore[attr-defined]
-    error = (read - meant).norm() / meant.norm().clamp_min(1e-30)
-    if not torch.isfinite(error) or (meant.any() and error > EFFECT_TOLERANCE):
-        raise DanluError(
-            f"{path.name}: read by ComfyUI, layer {stem} differs from the trained one by {float(error):.1e}. "
-            "Save with dtype fp32, or report this."
-        )
-    logging.debug("%s: %s read back with relative error %.1e", path.name, stem, float(error))
+def _tolerance(layer: Mapping[str, Tensor], has_alpha: bool) -> float:
+    """Where alpha went into the matrix, that was rounded once more."""
+    dtype = next(tensor.dtype for tensor in layer.values() if tensor.ndim > 1)
+    return EFFECT_TOLERANCE if has_alpha else EFFECT_TOLERANCE + 2 * torch.finfo(dtype).eps
+
+
+def _error(found: Any, layer: Mapping[str, Tensor], part: Part) -> float:
+    """Relative error of one layer: what the host makes of the file, against what our tensors (by suffix) mean."""
+    weight = torch.zeros(_weight_shape(layer))
+    if "dora_scale" in layer or "oft_blocks" in layer:  # what they add depends on the weight
+        weight = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    expected = part.rows(_meant(layer, weight)).flatten(1)
+    read = _effect(found, part.rows(weight)).flatten(1)
+    return float((read - expected).norm() / expected.norm()) if expected.any() else float(read.abs().max())
+
+
+def _meant(layer: Mapping[str, Tensor], weight: Tensor) -> Tensor:
+    """What our tensors add to `weight`: by LoRA's own formula, else by the host's for the same tensors."""
+    if "lora_up.weight" in layer and "dora_scale" not in layer:
+        up, down = layer["lora_up.weight"].float(), layer["lora_down.weight"].float()
+        delta = (up.flatten(1) @ down.flatten(1)) * (float(layer["alpha"]) / down.shape[0])
+        return delta.view(weight.shape)
+    adapters = comfy.lora.load_lora({f"x.{k}": t for k, t in layer.items()}, {"x": "x"}, log_missing=False)
+    delta = _effect(adapters["x"], weight)
+    if not delta.any() and all(tensor.any() for tensor in layer.values()):
+        raise DanluError("ComfyUI applies nothing of this LoRA, though none of its tensors is zero. Report this.")
+    return delta
+
+
+def _effect(adapter: Any, weight: Tensor) -> Tensor:
+    return adapter.calculate_weight(weight.clone(), "", 1.0, 1.0, None, lambda x: x) - weight
+
+
+def _weight_shape(layer: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Shape of a weight that the adapter fits."""
+    if "lora_up.weight" in layer:
+        return (layer["lora_up.weight"].shape[0], *layer["lora_down.weight"].shape[1:])
+    if "oft_blocks" in layer:
+        count, size = layer["oft_blocks"].shape[:2]
+        return count * size, 8
+    if "hada_w1_a" in layer:
+        return layer["hada_w1_a"].shape[0], layer["hada_w1_b"].shape[1]
+    (rows, columns), (more_rows, *more_columns) = (_kron_factor(layer, name) for name in ("lokr_w1", "lokr_w2"))
+    return rows * more_rows, columns * more_columns[0], *more_columns[1:]
+
+
+def _kron_factor(layer: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    if name in layer:
+        return tuple(layer[name].shape)
+    return layer[f"{name}_a"].shape[0], *layer[f"{name}_b"].shape[1:]

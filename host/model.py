@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from ..errors import DanluError
 from ..training.data import TrainingData
+from ..training.formats import FileNames
 from ..training.model import RowCondition
 from ..training.objective import Prediction
 from .frozen import aliases, borrowed_weight, frozen_layers
-from .lora import kohya_names
+from .names import file_names
 
 FLUX_GUIDANCE = 1.0
 """Guidance-distilled models are trained at 1.0 by every trainer; the host fills in 3.5 when nothing is said."""
@@ -143,8 +144,8 @@ class HostModel:
     def lend(self, layer: nn.Module, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
         return borrowed_weight(layer, like)
 
-    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
-        return kohya_names(self.patcher, stems)
+    def file_names(self, stems: Sequence[str]) -> FileNames:
+        return file_names(self.model, stems)
 
     def prepare_latent(self, latent: Tensor) -> Tensor:
         return self.model.process_latent_in(latent).to(self.device)

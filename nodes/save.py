@@ -25,6 +25,7 @@ class DanluSaveLoRA(io.ComfyNode):
             search_aliases=["export lora", "safetensors", "save checkpoint"],
             is_output_node=True,
             not_idempotent=True,
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             inputs=_inputs(),
             outputs=[io.String.Output("path", display_name="path")],
         )
@@ -47,9 +48,10 @@ class DanluSaveLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, lora: Any = None, checkpoints: Any = None, **options: Any) -> io.NodeOutput:
-        from ..host.saving import save_on_host
+        from ..host.saving import Graph, save_on_host
 
-        paths = save_on_host(lora, checkpoints, **options)
+        graph = Graph(cls.hidden.prompt, cls.hidden.extra_pnginfo)
+        paths = save_on_host(lora, checkpoints, graph=graph, **options)
         return io.NodeOutput(str(paths[-1]), ui={"text": ["\n".join(map(str, paths))]})
 
 
@@ -65,24 +67,35 @@ def _inputs() -> list[io.Input]:
             "which",
             options=["final", "all"],
             default="final",
-            tooltip="final: the LoRA of the last step. all: every checkpoint, with its step in the name.",
+            tooltip="final: the LoRA of the last step. all: every checkpoint, each with its step in the name.",
         ),
         io.Combo.Input(
             "format",
-            options=["auto", "kohya", "comfy"],
+            options=["auto", "kohya", "comfy", "diffusers"],
             default="auto",
-            tooltip="Names of the layers. auto: kohya, which ComfyUI, Forge and diffusers read.",
+            tooltip=(
+                "Names of the layers; ComfyUI reads them all. auto: kohya for SD1.5, SD2, SDXL and Flux.1, as other "
+                "programs want it, else ComfyUI's own. diffusers: for diffusers and peft, plain LoRA only."
+            ),
             advanced=True,
         ),
         io.Combo.Input(
             "dtype",
             options=["auto", "fp16", "bf16", "fp32"],
             default="auto",
-            tooltip="Number format of the file. auto: fp16.",
+            tooltip="Number format of the file. auto: fp16 for SD1.5, SD2 and SDXL, else bf16.",
             advanced=True,
         ),
         LoraModelType.Input("lora", optional=True, tooltip="The LoRA to save."),
         CheckpointsType.Input("checkpoints", optional=True, tooltip="The checkpoints of a run, instead of one LoRA."),
+        io.Image.Input(
+            "picture",
+            optional=True,
+            tooltip=(
+                "What the LoRA does: its thumbnail in model browsers. Drop the picture that lies beside the file, or "
+                "the file itself, onto ComfyUI to get this graph back."
+            ),
+        ),
     ]
 
 

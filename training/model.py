@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Conditioning, Size
+from .formats import FileNames
 from .objective import Prediction
 
 
@@ -65,8 +66,8 @@ class BaseModel(Protocol):
         may be a buffer that the next layer overwrites."""
         ...
 
-    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
-        """`diffusion_model.<path>` of each layer -> its name in kohya's file format."""
+    def file_names(self, stems: Sequence[str]) -> FileNames:
+        """What the layers `diffusion_model.<path>` are called in each file format."""
         ...
 
     def prepare_latent(self, latent: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def _train(
     layers = select(request.model.network, resolved.lora)
     adapters = AdapterSet.create(layers, resolved.lora, request.seed)
     store.start(manifest)
-    store.write_names(request.model.kohya_names([f"diffusion_model.{name}" for name in layers]))
+    store.write_names(request.model.file_names([f"diffusion_model.{name}" for name in layers]))
     every = max(1, steps // 10) if request.save_every < 1 else request.save_every
 
     def finish_step(entry: StepLog) -> None:

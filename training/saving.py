@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import DanluError
-from .files import as_dtype, checked_name, metadata, renamed, target_folder, write_lora
+from .files import DTYPES, as_dtype, checked_name, target_folder, write_lora
+from .formats import Names, check_format, stems_of, to_format
+from .metadata import architecture, metadata
 from .store import LoraModel, RunHandle, RunStore
 
-Verify = Callable[[Path, Mapping[str, Tensor], Mapping[str, str]], None]
+Verify = Callable[[Path, Mapping[str, Tensor], Names], None]
 """(file, the tensors that were meant, their names in the file); raises when the host reads something else."""
+
+_KOHYA_BASES = ("sd_v1", "sd_v2", "sdxl", "flux1")
+"""Families whose LoRAs other programs read under kohya's names."""
+_FP16_BASES = ("sd_v1", "sd_v2", "sdxl")
+"""Families whose weights are shared in fp16; newer ones are in bf16."""
 
 
 @dataclass(frozen=True)
@@ -25,49 +32,67 @@ class SaveRequest:
     dtype: str
     which: str
     """"final" or "all"."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """More metadata: the graph, a thumbnail."""
 
 
 def save_run(handle: RunHandle, request: SaveRequest, verify: Verify) -> list[Path]:
-    """One file a checkpoint; the final one bears the plain name, the others their step."""
+    """The final LoRA under its plain name, or every checkpoint with its step in the name."""
     name = checked_name(request.name or handle.name, "name")
     folder = target_folder(request.loras_folder, request.subfolder)
-    store = RunStore(handle.folder)
-    steps = [handle.step] if request.which == "final" else [c.step for c in handle.checkpoints()]
+    every = request.which == "all"
+    steps = [c.step for c in handle.checkpoints()] if every else [handle.step]
     if not steps:
         raise DanluError(f"The run '{handle.name}' holds no checkpoint up to step {handle.step}.")
-    written = []
-    for step in steps:
-        tensors, facts = store.load_checkpoint(step)
-        file_name = name if step == handle.step else f"{name}-{step:06}"
-        written.append(_save(tensors, facts, store.names(), folder, file_name, request, verify))
-    return written
+    return [
+        _save(handle.folder, step, folder, f"{name}_{step:06}" if every else name, request, verify) for step in steps
+    ]
 
 
 def save_lora(lora: Mapping[str, Tensor], request: SaveRequest, verify: Verify) -> list[Path]:
     """A LORA_MODEL: ours through its run, any other as it is."""
     if isinstance(lora, LoraModel):
         return save_run(lora.handle, request, verify)
-    if request.which == "all":
-        raise DanluError("which is 'all', but this LoRA came without its run. Wire checkpoints, or choose final.")
+    for input_name, value in (("which", request.which), ("format", request.format)):
+        if value not in ("final", "auto"):
+            raise DanluError(
+                f"{input_name} is '{value}', but this LoRA comes from another node, without the run that would tell. "
+                "Wire checkpoints or lora from a train node of Danlu, or leave which on final and format on auto."
+            )
     name = checked_name(request.name, "name")
     folder = target_folder(request.loras_folder, request.subfolder)
-    return [write_lora(folder, name, as_dtype(lora, request.dtype), metadata(name, {}))]
+    tensors = as_dtype(lora, DTYPES.get(request.dtype))
+    return [write_lora(folder, name, tensors, {**metadata(name, {}), **request.extras})]
 
 
-def _save(
-    tensors: Mapping[str, Tensor],
-    facts: Mapping[str, str],
-    kohya: Mapping[str, str],
-    folder: Path,
-    name: str,
-    request: SaveRequest,
-    verify: Verify,
-) -> Path:
-    names = {} if request.format == "comfy" else dict(kohya)
-    meant = as_dtype(tensors, request.dtype)
-    path = write_lora(folder, name, renamed(meant, names), metadata(name, facts))
+def chosen_format(format: str, facts: Mapping[str, str]) -> str:
+    """auto: kohya where other programs read no other, else ComfyUI's own."""
+    if format != "auto":
+        return format
+    return "kohya" if _base(facts).startswith(_KOHYA_BASES) else "comfy"
+
+
+def chosen_dtype(dtype: str, facts: Mapping[str, str]) -> str:
+    """auto: what the family's own files are in."""
+    if dtype != "auto":
+        return dtype
+    return "fp16" if _base(facts).startswith(_FP16_BASES) else "bf16"
+
+
+def _base(facts: Mapping[str, str]) -> str:
+    return architecture(facts.get("family", ""), facts.get("prediction", ""))[1]
+
+
+def _save(run: Path, step: int, folder: Path, name: str, request: SaveRequest, verify: Verify) -> Path:
+    store = RunStore(run)
+    tensors, facts = store.load_checkpoint(step)
+    format, dtype = chosen_format(request.format, facts), DTYPES[chosen_dtype(request.dtype, facts)]
+    check_format(tensors, format)
+    names = store.names().of(format, stems_of(tensors))
+    written = as_dtype(to_format(tensors, format, names), dtype)
+    path = write_lora(folder, name, written, {**metadata(name, facts), **request.extras})
     try:
-        verify(path, meant, names)
+        verify(path, as_dtype(tensors, dtype), names)
     except DanluError:
         # A file that does not work must not stay where loaders list it.
         path.unlink()

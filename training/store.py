@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .formats import FileNames
 from .loop import StepLog
 
 
@@ -75,12 +76,12 @@ class RunStore:
         (self.folder / "checkpoints").mkdir(parents=True)
         write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
 
-    def write_names(self, names: Mapping[str, str]) -> None:
-        write_atomically(self.folder / "names.json", json.dumps(names, indent=1).encode())
+    def write_names(self, names: FileNames) -> None:
+        write_atomically(self.folder / "names.json", json.dumps(names.as_json(), indent=1).encode())
 
-    def names(self) -> dict[str, str]:
-        """Stem of each layer -> its name in kohya's format."""
-        return json.loads((self.folder / "names.json").read_text(encoding="utf-8"))
+    def names(self) -> FileNames:
+        """What the trained layers are called in each file format."""
+        return FileNames.from_json(json.loads((self.folder / "names.json").read_text(encoding="utf-8")))
 
     def checkpoint_path(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"{step:06}.safetensors"
@@ -120,18 +121,30 @@ class RunStore:
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file: the same tensors and metadata give the same bytes.
+    """A safetensors file: the same tensors and metadata give the same bytes."""
+    header, data = safetensors_parts(tensors)
+    return packed(header, metadata, data)
 
-    The library writes metadata in the order of a hash map, another one each time: the header is written again with
-    its keys sorted. Tensors stay where they are, since offsets count from the end of the header.
-    """
+
+def safetensors_parts(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], bytes]:
+    """(header, without metadata; the tensors' bytes) of a safetensors file."""
     from safetensors.torch import save
 
-    raw = save(dict(tensors), dict(metadata))
+    raw = save(dict(tensors))
     end = 8 + int.from_bytes(raw[:8], "little")
-    header = json.dumps(json.loads(raw[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + raw[end:]
+    return json.loads(raw[8:end]), raw[end:]
+
+
+def packed(header: Mapping[str, Any], metadata: Mapping[str, str], data: bytes) -> bytes:
+    """The file that `safetensors_parts` took apart, its header's keys sorted.
+
+    The library writes metadata in the order of a hash map, another one each time. Tensors stay where they are, since
+    offsets count from the end of the header.
+    """
+    full = {**header, "__metadata__": dict(metadata)} if metadata else header
+    text = json.dumps(full, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.data import Conditioning, Entry, Size, TrainingData
 from danlu.training.families import Resolved, resolve
+from danlu.training.formats import FileNames, Part
 from danlu.training.model import RowCondition
 from danlu.training.objective import Prediction
 
@@ -82,8 +83,9 @@ class ToyModel:
         weight, bias = layer.weight, layer.bias
         yield weight.to(like), None if bias is None else bias.to(like)
 
-    def kohya_names(self, stems: Sequence[str]) -> dict[str, str]:
-        return {stem: stem.replace(".", "_") for stem in stems}
+    def file_names(self, stems: Sequence[str]) -> FileNames:
+        names = {stem: (Part(stem.replace(".", "_")),) for stem in stems}
+        return FileNames(kohya=names, diffusers=names)
 
     def prepare_latent(self, latent: Tensor) -> Tensor:
         return latent * 2.0
