@@ -57,7 +57,9 @@ NAMES = FileNames(
 )
 
 
-def run(folder: Path, tensors: Mapping[str, Tensor], family: str = "flux", steps: tuple[int, ...] = (1, 2)) -> RunHandle:
+def run(
+    folder: Path, tensors: Mapping[str, Tensor], family: str = "flux", steps: tuple[int, ...] = (1, 2)
+) -> RunHandle:
     store = RunStore(folder)
     store.start({"format": 1})
     store.write_names(NAMES)

@@ -121,4 +121,4 @@ def test_checkpoints_are_saved_with_their_steps(studio: Server) -> None:
     run = studio.run(graph)
     assert run.ok, run.explain()
     names = [Path(path).name for path in run.outputs["save"]["text"][0].splitlines()]
-    assert names == ["many-000001.safetensors", "many-000002.safetensors", "many.safetensors"]
+    assert names == ["many_000001.safetensors", "many_000002.safetensors", "many_000003.safetensors"]
