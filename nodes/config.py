@@ -65,6 +65,7 @@ class DanluLoRAConfig(io.ComfyNode):
                     tooltip=f"Share of the adapter's inputs set to zero while training. {_AUTO}",
                     advanced=True,
                 ),
+                *_kind_inputs(),
                 LoRAConfigType.Input(
                     "base",
                     optional=True,
@@ -81,6 +82,34 @@ class DanluLoRAConfig(io.ComfyNode):
         config = merged(LoRAConfig(**values), base)
         check(config)
         return io.NodeOutput(config)
+
+
+def _kind_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "algorithm",
+            options=["auto", "lora", "dora", "rslora", "pissa", "olora", "loha", "lokr", "oft"],
+            default="auto",
+            tooltip=(
+                "auto, lora: what every program reads. dora: size and direction apart, nearer to full training, "
+                "slower. rslora: scaled by alpha / sqrt(rank), for ranks above 64. pissa, olora: start from the "
+                "model's own weights and learn faster; files of twice the rank. loha, lokr: other products, small "
+                "files. oft: rotates layers, rank is the size of a block; neither alpha nor dropout."
+            ),
+            advanced=True,
+        ),
+        io.String.Input(
+            "per_block",
+            default="",
+            multiline=True,
+            placeholder="double_blocks: rank=8, lr=0.5",
+            tooltip=(
+                "Other values for some layers, one rule a line, e.g. double_blocks: rank=8, alpha=8, lr=0.5. Left of "
+                "the last colon a regular expression; the first rule that matches counts; lr multiplies the rate."
+            ),
+            advanced=True,
+        ),
+    ]
 
 
 class DanluTrainingConfig(io.ComfyNode):

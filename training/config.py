@@ -127,6 +127,10 @@ def as_dict(config: LoRAConfig | TrainingConfig) -> dict[str, Any]:
 
 def check(config: LoRAConfig | TrainingConfig) -> None:
     """Raises DanluError for values that cannot work, naming the input."""
+    if isinstance(config, LoRAConfig):
+        from .per_block import parse_rules
+
+        parse_rules(config.per_block)
     for name, (low, high) in _BOUNDS.items():
         value = getattr(config, name, None)
         if value is None or is_auto(value):
