@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -89,7 +90,19 @@ class HostModel:
 
     @property
     def shift(self) -> float:
-        return float(getattr(self.sampling, "shift", 1.0))
+        if self.prediction is not Prediction.FLOW:
+            return 1.0
+        # Half way through the schedule: s / (1 + s). Flux keeps mu = log(s) where others keep s.
+        middle = float(self.sampling.percent_to_sigma(0.5))
+        return middle / (1.0 - middle)
+
+    def tokens(self, latent_shape: Sequence[int]) -> int:
+        """(B, channels, height, width) or (B, channels, frames, height, width) in the network's patches."""
+        size = getattr(self.network, "patch_size", getattr(self.network, "patch", 1))
+        patch = list(size) if isinstance(size, (list, tuple)) else [size, size]
+        sides = latent_shape[2:]
+        patch = [1] * (len(sides) - len(patch)) + patch[-len(sides) :]
+        return math.prod(-(-side // step) for side, step in zip(sides, patch, strict=True))
 
     def check_fits(self, data: TrainingData) -> None:
         """Raises DanluError when the training data was encoded for another kind of model."""

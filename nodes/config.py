@@ -229,9 +229,22 @@ def _advanced_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "timestep_sampling",
-            options=["auto", "uniform", "sigmoid", "shift"],
+            options=[
+                "auto",
+                "uniform",
+                "sigmoid",
+                "shift",
+                "resolution_shift",
+                "logit_normal",
+                "high_noise",
+                "low_noise",
+            ],
             default="auto",
-            tooltip="Which noise levels are trained most. auto: what suits the model's family.",
+            tooltip=(
+                "Which noise levels are trained most. sigmoid: the middle. high_noise: form; low_noise: detail. shift, "
+                "logit_normal, resolution_shift: towards noise, by timestep_shift or by the picture's size. auto: "
+                "what suits the model's family."
+            ),
             advanced=True,
         ),
         io.Float.Input(
@@ -271,6 +284,39 @@ def _later_inputs() -> list[io.Input]:
                 "pictures, else on captions without the trigger. Costs a third more time. 0: none. -1: auto, 1 with "
                 "regularisation pictures, else 0."
             ),
+            advanced=True,
+        ),
+        io.Float.Input(
+            "timestep_shift",
+            default=-1.0,
+            min=-1.0,
+            max=100.0,
+            step=0.05,
+            optional=True,
+            tooltip=(
+                "How far the timestep samplings shift and logit_normal move towards noise; 1: not at all. -1: auto, "
+                "what the model's family is trained with."
+            ),
+            advanced=True,
+        ),
+        io.Float.Input(
+            "sigma_min",
+            default=-1.0,
+            min=-1.0,
+            max=1.0,
+            step=0.005,
+            optional=True,
+            tooltip="Lowest noise level that is trained, as a share of the schedule: 0 is clean. -1: auto, 0.",
+            advanced=True,
+        ),
+        io.Float.Input(
+            "sigma_max",
+            default=-1.0,
+            min=-1.0,
+            max=1.0,
+            step=0.005,
+            optional=True,
+            tooltip="Highest noise level that is trained, as a share of the schedule: 1 is pure noise. -1: auto, 1.",
             advanced=True,
         ),
     ]

@@ -141,6 +141,18 @@ def check(config: LoRAConfig | TrainingConfig) -> None:
         value = getattr(config, name, None)
         if value is not None and value not in choices:
             raise DanluError(f"{name} is '{value}'; it must be one of: {', '.join(choices)}.")
+    if isinstance(config, TrainingConfig):
+        _check_range(config)
+
+
+def _check_range(config: TrainingConfig) -> None:
+    low = 0.0 if is_auto(config.sigma_min) else config.sigma_min
+    high = 1.0 if is_auto(config.sigma_max) else config.sigma_max
+    if low >= high:
+        raise DanluError(
+            f"sigma_min is {low:g} and sigma_max {high:g}: no noise level lies between them. "
+            "Give a sigma_min below sigma_max."
+        )
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {

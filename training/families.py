@@ -21,6 +21,10 @@ class Family:
     label: str
     values: Mapping[str, Any]
     source: str
+    resolutions: tuple[int, ...] = ()
+    """What its datasets are best encoded at; empty: what the model was made for."""
+    frames: int = 1
+    """Length of clips, for models of video."""
 
 
 _ALL: Mapping[str, Any] = MappingProxyType(
@@ -35,7 +39,6 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "batch_size": 1,
         "gradient_accumulation": 1,
         "precision": "auto",
-        "timestep_shift": 1.0,
         "sigma_min": 0.0,
         "sigma_max": 1.0,
         "loss": "mse",
@@ -51,22 +54,108 @@ _ALL: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+_AI_TOOLKIT = "ai-toolkit UI defaults (jobConfig.ts)"
+_MUSUBI = "musubi-tuner docs"
+_WAN: Mapping[str, Any] = MappingProxyType(
+    {"learning_rate": 2e-4, "rank": 32, "timestep_sampling": "logit_normal", "timestep_shift": 3.0}
+)
+_UNET: Mapping[str, Any] = MappingProxyType({"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "uniform"})
+_FLUX2: Mapping[str, Any] = MappingProxyType(
+    {"learning_rate": 5e-5, "rank": 16, "timestep_sampling": "resolution_shift"}
+)
+_QWEN: Mapping[str, Any] = MappingProxyType(
+    {"learning_rate": 5e-5, "rank": 16, "timestep_sampling": "logit_normal", "timestep_shift": 2.2}
+)
+_SIGMOID_16: Mapping[str, Any] = MappingProxyType({"learning_rate": 1e-4, "rank": 16, "timestep_sampling": "sigmoid"})
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "sd15": Family(
-            "SD 1.5",
-            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "uniform"},
-            "ai-toolkit UI defaults; sd-scripts docs/train_network (lr 1e-4, rank 32)",
+        "sd15": Family("SD 1.5", _UNET, f"{_AI_TOOLKIT}; sd-scripts docs/train_network (lr 1e-4, rank 32)", (512,)),
+        "sd21": Family("SD 2.1", _UNET, "as SD 1.5; trained at its own 768", (768,)),
+        "sdxl": Family(
+            "SDXL",
+            {**_UNET, "loss_weighting": "min_snr", "min_snr_gamma": 5.0},
+            f"{_AI_TOOLKIT}; sd-scripts docs/sdxl_train_network (rank 32, text encoder off); min-SNR arXiv:2303.09556",
+            (1024,),
         ),
-        "flux": Family(
-            "Flux.1",
-            {"learning_rate": 1e-4, "rank": 16, "timestep_sampling": "sigmoid"},
-            "ai-toolkit config/examples/train_lora_flux_24gb.yaml",
+        "sdxl_v": Family("SDXL v-prediction", _UNET, "as SDXL; min-SNR is off where the model predicts v", (1024,)),
+        "sd3": Family(
+            "SD 3.5",
+            {"learning_rate": 1e-4, "rank": 16, "timestep_sampling": "logit_normal"},
+            "SD3 paper arXiv:2403.03206 (logit-normal); ai-toolkit UI defaults for rate and rank",
+            (512, 768, 1024),
+        ),
+        "flux": Family("Flux.1", _SIGMOID_16, "ai-toolkit config/examples/train_lora_flux_24gb.yaml", (512, 768, 1024)),
+        "kontext": Family(
+            "Flux.1 Kontext",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "sigmoid"},
+            f"ai-toolkit config/examples/train_lora_flux_kontext_24gb.yaml; {_MUSUBI}/flux_kontext (rank 32)",
+            (512, 768),
+        ),
+        "flux2": Family("Flux.2", _FLUX2, "OneTrainer training_presets (dynamic shift)", (512, 768)),
+        "klein": Family("Flux.2 Klein", _FLUX2, "OneTrainer training_presets (dynamic shift)", (512, 768)),
+        "chroma": Family("Chroma", _SIGMOID_16, "as Flux.1, whose layers it has", (512, 768, 1024)),
+        "zimage": Family(
+            "Z-Image",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "logit_normal", "timestep_shift": 2.0},
+            f"{_MUSUBI}/zimage (shift 2.0, rank 32)",
+            (768, 1024),
+        ),
+        "lumina2": Family(
+            "Lumina 2",
+            {"learning_rate": 1e-4, "rank": 16, "timestep_sampling": "logit_normal", "timestep_shift": 6.0},
+            "sd-scripts docs/lumina_train_network (shift 6.0)",
+            (1024,),
+        ),
+        "qwen_image": Family("Qwen-Image", _QWEN, f"{_MUSUBI}/qwen_image (5e-5, rank 16, shift 2.2)", (512, 768, 1024)),
+        "qwen_image_edit": Family(
+            "Qwen-Image-Edit", _QWEN, f"{_MUSUBI}/qwen_image (5e-5, rank 16, shift 2.2)", (512, 768)
+        ),
+        "krea2": Family(
+            "Krea 2",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "logit_normal"},
+            f"{_MUSUBI}; logit-normal timesteps",
+            (512, 768, 1024),
+        ),
+        "hidream": Family("HiDream I1", _SIGMOID_16, f"{_AI_TOOLKIT}; sigmoid as for Flux.1", (512, 768, 1024)),
+        "wan21": Family("Wan 2.1", _WAN, f"{_MUSUBI}/wan (2e-4, rank 32, shift 3.0)", (480,), 41),
+        "wan21_i2v": Family("Wan 2.1 image to video", _WAN, f"{_MUSUBI}/wan (2e-4, rank 32, shift 3.0)", (480,), 41),
+        "wan22": Family("Wan 2.2", _WAN, f"{_MUSUBI}/wan (shift 3.0 within each expert's range)", (480,), 41),
+        "wan22_i2v": Family(
+            "Wan 2.2 image to video", _WAN, f"{_MUSUBI}/wan (shift 3.0 within each expert's range)", (480,), 41
+        ),
+        "wan22_5b": Family("Wan 2.2 5B", _WAN, f"as Wan 2.1; {_MUSUBI}/wan", (480,), 41),
+        "hunyuan_video": Family(
+            "HunyuanVideo",
+            {"learning_rate": 2e-4, "rank": 32, "timestep_sampling": "logit_normal", "timestep_shift": 7.0},
+            f"{_MUSUBI}/hunyuan_video (2e-4, rank 32, shift 7.0)",
+            (480,),
+            25,
+        ),
+        "hunyuan_video15": Family(
+            "HunyuanVideo 1.5",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "sigmoid"},
+            "as HunyuanVideo, at the rate of later models",
+            (480,),
+            25,
+        ),
+        "hunyuan_image": Family(
+            "HunyuanImage 2.1",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "logit_normal", "timestep_shift": 5.0},
+            "sd-scripts docs/hunyuan_image_train_network (shift 5.0)",
+            (1024,),
+        ),
+        "ltxv": Family(
+            "LTX-Video",
+            {"learning_rate": 1e-4, "rank": 32, "timestep_sampling": "sigmoid"},
+            "generic values of flow models",
+            (512,),
+            25,
         ),
         "generic": Family(
             "generic",
             {"learning_rate": 1e-4, "rank": 16, "timestep_sampling": "auto"},
-            "ai-toolkit UI defaults",
+            _AI_TOOLKIT,
         ),
     }
 )
@@ -82,15 +171,21 @@ class Resolved:
 
 
 def resolve(
-    family: str, flow: bool, lora: LoRAConfig, training: TrainingConfig, steps: int, regularised: bool = False
+    family: str,
+    flow: bool,
+    lora: LoRAConfig,
+    training: TrainingConfig,
+    steps: int,
+    regularised: bool = False,
+    shift: float = 1.0,
 ) -> Resolved:
     """Fills every auto.
 
     `flow`: the model predicts a flow velocity; `steps`: of the whole run; `regularised`: there are pictures for prior
-    preservation.
+    preservation; `shift`: of the model's own schedule, where its family has none for training.
     """
     row = FAMILIES.get(family, FAMILIES["generic"])
-    values = {**_ALL, **row.values}
+    values = {**_ALL, "timestep_shift": shift, **row.values}
     if values["timestep_sampling"] == "auto":
         values["timestep_sampling"] = "sigmoid" if flow else "uniform"
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
@@ -103,10 +198,7 @@ def resolve(
     # "off" is the safe default of correctness; memory rules belong to the planner.
     values["gradient_checkpointing"] = "off"
     chosen = {
-        name: values[name]
-        for config in (lora, training)
-        for name, value in as_dict(config).items()
-        if is_auto(value)
+        name: values[name] for config in (lora, training) for name, value in as_dict(config).items() if is_auto(value)
     }
     return Resolved(filled(lora, values), filled(training, values), _explained(row, chosen))
 

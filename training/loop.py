@@ -66,7 +66,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
-        self.rows = RowMaker(self.model, self.data, self.config, self.seed)
+        self.rows = RowMaker.of(self.model, self.data, self.config, self.seed)
         self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
         self._mutates = False

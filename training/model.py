@@ -51,6 +51,10 @@ class BaseModel(Protocol):
         """Where adapters are attached."""
         ...
 
+    def tokens(self, latent_shape: Sequence[int]) -> int:
+        """Tokens that a latent (B, channels, ...) becomes in the network: resolution-dependent shifts go by them."""
+        ...
+
     @property
     def device(self) -> torch.device: ...
 

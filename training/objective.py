@@ -1,4 +1,4 @@
-"""What the network is asked to predict, and at which noise level.
+"""What the network is asked to predict.
 
 Three kinds of prediction, read off the host's `model_sampling` (x0 clean latent, n unit noise, s sigma):
 
@@ -9,7 +9,6 @@ Three kinds of prediction, read off the host's `model_sampling` (x0 clean latent
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 
 import torch
@@ -42,24 +41,3 @@ def target(kind: Prediction, latent: Tensor, noise: Tensor, sigma: Tensor) -> Te
         return noise
     s = _per_row(sigma, latent)
     return (noise - s * latent) / torch.sqrt(s * s + 1.0)
-
-
-def sample_sigma(sampling: str, sigmas: Tensor | None, shift: float, rng: torch.Generator) -> float:
-    """One sigma.
-
-    `sigmas`: the host's table of noise levels, ascending, for discrete schedules (eps, v): one of its rows is
-    drawn. None for flow models, whose sigma is drawn from (0, 1]:
-
-        uniform  u              sigmoid  1 / (1 + exp(-N(0, 1)))          (arXiv:2403.03206, logit-normal(0, 1))
-        shift    shift u / (1 + (shift - 1) u)
-    """
-    if sampling == "sigmoid":
-        u = 1.0 / (1.0 + math.exp(-torch.randn((), generator=rng, dtype=torch.float64).item()))
-    else:
-        u = 1.0 - torch.rand((), generator=rng, dtype=torch.float64).item()
-    if sampling == "shift":
-        u = shift * u / (1.0 + (shift - 1.0) * u)
-    if sigmas is None:
-        return u
-    row = min(len(sigmas) - 1, int(u * len(sigmas)))
-    return float(sigmas[row])

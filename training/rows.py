@@ -11,8 +11,8 @@ from torch import Tensor
 from .config import TrainingConfig
 from .data import Conditioning, Entry, TrainingData
 from .model import BaseModel, RowCondition
-from .objective import sample_sigma
 from .rng import generator, uniform
+from .timesteps import Timesteps
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class RowMaker:
     data: TrainingData
     config: TrainingConfig
     seed: int
+    timesteps: Timesteps
+
+    @classmethod
+    def of(cls, model: BaseModel, data: TrainingData, config: TrainingConfig, seed: int) -> RowMaker:
+        return cls(model, data, config, seed, Timesteps.of(config, model.family, model.sigmas))
 
     def batch(self, step: int, first_row: int, entries: Sequence[Entry]) -> Batch:
         """Rows `first_row`, `first_row + 1`, ... of `step`."""
@@ -63,8 +68,8 @@ class RowMaker:
         variant = int(uniform(rng) * len(entry.captions))
         dropped = uniform(rng) < self.config.caption_dropout
         text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
-        sigma = sample_sigma(self.config.timestep_sampling, self.model.sigmas, self.model.shift, rng)
         latent = self.model.prepare_latent(self.data.latent(entry, flip).clone()[None])
+        sigma = self.timesteps.draw(rng, self.model.tokens(latent.shape))
         noise = torch.randn(latent.shape, generator=rng)
         device = self.model.device
         return Batch(

@@ -60,7 +60,9 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     check(request.training)
     flow = request.model.prediction.value == "flow"
     regularised = bool(request.data.regularisation)
-    resolved = resolve(request.model.family, flow, request.lora, request.training, steps, regularised)
+    resolved = resolve(
+        request.model.family, flow, request.lora, request.training, steps, regularised, request.model.shift
+    )
     summary = describe(request.data, resolved.training, steps)
     reporter.text(summary)
     manifest = _manifest(request, resolved)
@@ -81,10 +83,7 @@ def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:
     times = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.1f}"
     sizes = len(data.trained) // max(1, data.image_count)
     resolutions = f" × {sizes} resolutions" if sizes > 1 else ""
-    return (
-        f"{data.image_count} images{resolutions} × repeats {shown}, batch {rows} "
-        f"→ {steps:,} steps = {times} epochs"
-    )
+    return f"{data.image_count} images{resolutions} × repeats {shown}, batch {rows} → {steps:,} steps = {times} epochs"
 
 
 def checked_steps(steps: int) -> int:
@@ -127,7 +126,5 @@ def _train(
             store.keep_last(request.keep_last, steps)
 
     log.info("%d adapters of rank %d; %s", len(layers), resolved.lora.rank, "; ".join(resolved.choices))
-    trainer = Trainer(
-        request.model, request.data, adapters, resolved.training, request.seed, reporter, finish_step
-    )
+    trainer = Trainer(request.model, request.data, adapters, resolved.training, request.seed, reporter, finish_step)
     trainer.run(steps)

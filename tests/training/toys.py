@@ -83,6 +83,9 @@ class ToyModel:
         weight, bias = layer.weight, layer.bias
         yield weight.to(like), None if bias is None else bias.to(like)
 
+    def tokens(self, latent_shape: Sequence[int]) -> int:
+        return latent_shape[-2] * latent_shape[-1]
+
     def file_names(self, stems: Sequence[str]) -> FileNames:
         names = {stem: (Part(stem.replace(".", "_")),) for stem in stems}
         return FileNames(kohya=names, diffusers=names)
