@@ -46,6 +46,12 @@ class Base:
     def network(self) -> nn.Module:
         return self.patcher.model.diffusion_model
 
+    @property
+    def everything(self) -> str:
+        """The targets that take every layer; a transformer without convolutions refuses those that name them."""
+        convolutions = any(isinstance(module, nn.Conv2d) for module in self.network.modules())
+        return "all-linear+conv" if convolutions else "all-linear"
+
 
 def load(folder: Path, kind: str, dtype: torch.dtype | None = None) -> Base:
     return load_path(model_file(folder, kind), kind, dtype)
@@ -108,8 +114,6 @@ def randomised(adapters: AdapterSet, seed: int = 1) -> AdapterSet:
     with torch.inference_mode(False), torch.no_grad():
         for adapter in adapters.adapters.values():
             for weight in adapter.parameters():
-                if weight.ndim < 2:
-                    continue
                 noise = torch.randn(weight.shape, generator=rng, dtype=torch.float64)
                 weight.copy_(noise * (0.5 / weight[0].numel() ** 0.5))
     return adapters

@@ -80,9 +80,9 @@ def test_gradients_are_the_same_bits(
 ) -> None:
     base: Base = request.getfixturevalue(f"{name}_base")
     settings = {"gradient_checkpointing": checkpointing, **HELD}
-    expected = gradients(make_trainer(base, {"targets": "all-linear+conv"}, **settings))
+    expected = gradients(make_trainer(base, {"targets": base.everything}, **settings))
     install(lender, monkeypatch)
-    found = gradients(make_trainer(base, {"targets": "all-linear+conv"}, **settings))
+    found = gradients(make_trainer(base, {"targets": base.everything}, **settings))
     assert lender.loans > len(found)
     assert all(torch.equal(found[tensor], expected[tensor]) for tensor in expected)
 

@@ -20,7 +20,6 @@ from .test_gradients import check
 from .test_unchanged import loaded
 
 Loader = Callable[[ModelPatcher, Mapping[str, Tensor]], ModelPatcher]
-EVERYTHING = {"rank": 4, "alpha": 2.0, "targets": "all-linear+conv"}
 
 
 def ordinary(patcher: ModelPatcher, state: Mapping[str, Tensor]) -> ModelPatcher:
@@ -35,7 +34,8 @@ def bypass(patcher: ModelPatcher, state: Mapping[str, Tensor]) -> ModelPatcher:
 
 def fixed_adapters(base: Base) -> tuple[AdapterSet, Recorder]:
     """Random adapters on every layer, and an input that they answer to."""
-    trainer = make_trainer(base, EVERYTHING, batch_size=2, **HELD)
+    lora = {"rank": 4, "alpha": 2.0, "targets": base.everything}
+    trainer = make_trainer(base, lora, batch_size=2, **HELD)
     return trainer.adapters, record(trainer)
 
 
