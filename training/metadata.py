@@ -30,7 +30,9 @@ _ARCHITECTURES = {
     "kontext": ("flux-1-dev", "flux1"),
     "lumina": ("lumina-2", "lumina2"),
     "wan": ("wan2.1", "wan2.1"),
-    "hunyuan": ("hunyuan-video", "hunyuan_video"),
+    "klein": ("flux-2-klein", "flux2_klein"),
+    "zimage": ("Z-Image", "zimage"),
+    "hunyuan_video": ("hunyuan-video", "hunyuan_video"),
     "qwen_image_edit": ("Qwen-Image-Edit", "qwen_image_edit"),
     "qwen": ("Qwen-Image", "qwen_image"),
 }

@@ -53,7 +53,7 @@ def test_checkpoints_are_numbered_the_last_one_too(tmp_path: Path) -> None:
         ("sdxl", torch.float16, "lora_unet_block_linear"),
         ("flux", torch.bfloat16, "lora_unet_block_linear"),
         ("generic", torch.bfloat16, STEM),
-        ("z_image", torch.bfloat16, STEM),
+        ("zimage", torch.bfloat16, STEM),
         ("flux2", torch.bfloat16, STEM),
     ],
 )
