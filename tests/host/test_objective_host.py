@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from danlu.errors import DanluError
 from danlu.host.model import HostModel
 from danlu.training.objective import Prediction, add_noise, target
+from danlu.training.timesteps import shifted
 
 from .support import Base, seeded
 
@@ -59,7 +60,17 @@ def test_the_table_of_levels(flux_base: Base, sd15_base: Base) -> None:
 
 
 def test_shift_is_the_models_own(flux_base: Base) -> None:
-    assert HostModel(flux_base.patcher).shift == flux_base.patcher.model.model_sampling.shift
+    """A factor, also where the host keeps its logarithm."""
+    model, sampling = HostModel(flux_base.patcher), flux_base.patcher.model.model_sampling
+    for p in (0.1, 0.5, 0.9):
+        assert shifted(p, model.shift) == pytest.approx(float(sampling.percent_to_sigma(1.0 - p)), rel=1e-5)
+
+
+def test_tokens(flux_base: Base, sd15_base: Base) -> None:
+    """Flux looks at patches of 2 x 2 latent pixels, a UNet at each."""
+    assert HostModel(flux_base.patcher).tokens((3, 16, 8, 5)) == 4 * 3
+    assert HostModel(sd15_base.patcher).tokens((3, 4, 8, 5)) == 40
+    assert HostModel(sd15_base.patcher).shift == 1.0
 
 
 @pytest.mark.parametrize(
