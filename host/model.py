@@ -21,29 +21,24 @@ from ..training.data import TrainingData
 from ..training.formats import FileNames
 from ..training.model import RowCondition
 from ..training.objective import Prediction
+from .conditioning import can_concat, row_conditions, takes_references, text_width
+from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
 from .names import file_names
-
-FLUX_GUIDANCE = 1.0
-"""Guidance-distilled models are trained at 1.0 by every trainer; the host fills in 3.5 when nothing is said."""
 
 TRAINING_MEMORY_FACTOR = 4
 """Memory to keep free, in units of what the host estimates for sampling the same batch (a guess: not run on CUDA)."""
 
-_FAMILIES: tuple[tuple[type, str], ...] = (
-    (comfy.model_base.Flux, "flux"),
-    (comfy.model_base.SDXL, "generic"),
-    (comfy.model_base.SD21UNCLIP, "generic"),
-    (comfy.model_base.BaseModel, "generic"),
-)
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class HostModel:
     """A MODEL lent by the host: its own weights, on its own device, in whatever dtype they are."""
 
-    def __init__(self, patcher: ModelPatcher) -> None:
+    def __init__(self, patcher: ModelPatcher, edits: bool = False) -> None:
+        """`edits`: the training data holds pictures to start from, which no weight of an edit model tells."""
         self.patcher = patcher
+        self.edits = edits
 
     @property
     def model(self) -> Any:
@@ -59,9 +54,12 @@ class HostModel:
 
     @property
     def family(self) -> str:
-        if type(self.model) is comfy.model_base.BaseModel and self._context_width() == 768:
-            return "sd15"
-        return next(name for kind, name in _FAMILIES if isinstance(self.model, kind))
+        return family_of(self.model, self.prediction, self.file, self.edits)
+
+    @property
+    def file(self) -> str:
+        """Name of the model's file, "" when it is not known."""
+        return file_name(self.patcher)
 
     @property
     def sampling(self) -> Any:
@@ -106,23 +104,47 @@ class HostModel:
 
     def check_fits(self, data: TrainingData) -> None:
         """Raises DanluError when the training data was encoded for another kind of model."""
-        channels = self.model.latent_format.latent_channels
-        found = data.latent(data.entries[0]).shape[0]
-        if found != channels:
-            raise DanluError(
-                f"training_data holds latents of {found} channels, but the model works on {channels}. "
-                "Encode the dataset with the VAE that belongs to this model."
-            )
-        width, wanted = data.empty_conditioning().cross_attn.shape[-1], self._context_width()
+        latents = [data.latent(entry) for entry in data.entries[:1]]
+        self._check_latent(latents[0])
+        width, wanted = data.empty_conditioning().cross_attn.shape[-1], text_width(self.model)
         if wanted is not None and width != wanted:
             raise DanluError(
                 f"training_data holds text embeddings of width {width}, but the model reads {wanted}. "
                 "Encode the dataset with the text encoder that belongs to this model."
             )
+        self._check_pictures(data)
 
-    def _context_width(self) -> int | None:
-        config: Mapping[str, Any] = self.model.model_config.unet_config
-        return config.get("context_in_dim", config.get("context_dim"))
+    def _check_latent(self, latent: Tensor) -> None:
+        channels = self.model.latent_format.latent_channels
+        if latent.shape[0] != channels:
+            raise DanluError(
+                f"training_data holds latents of {latent.shape[0]} channels, but the model works on {channels}. "
+                "Encode the dataset with the VAE that belongs to this model."
+            )
+        if latent.ndim == 4 and self.model.latent_format.latent_dimensions == 2:
+            raise DanluError(
+                "training_data holds latents of video frames, but the model makes single pictures. "
+                "Encode the dataset with the VAE that belongs to this model."
+            )
+
+    def _check_pictures(self, data: TrainingData) -> None:
+        if any(entry.reference_keys for entry in data.entries) and not takes_references(self.model):
+            raise DanluError(
+                "training_data holds before pictures, but this model does not read any. Wire an edit model "
+                "(Flux.1 Kontext, Flux.2, Qwen-Image-Edit), or leave before_folder empty."
+            )
+        shown = takes_start_frame(self.model)
+        if getattr(self.model, "concat_keys", ()) and not shown:
+            raise DanluError(
+                f"model: {type(self.model).__name__} also reads a masked or a source picture, which Danlu does not "
+                "train. Wire the model without inpainting or instructions that it was made from."
+            )
+        missing = [entry.name for entry in data.entries if shown and data.start(entry) is None]
+        if missing:
+            raise DanluError(
+                f"{missing[0]}: this model is shown the first frame of each clip, which training_data does not hold. "
+                "Encode the dataset again, or train on single frames (frames 1)."
+            )
 
     @contextmanager
     def borrowed(self, precision: str, latent_shape: Sequence[int]) -> Iterator[None]:
@@ -161,6 +183,9 @@ class HostModel:
         return file_names(self.model, stems)
 
     def prepare_latent(self, latent: Tensor) -> Tensor:
+        if latent.ndim == 4 and self.model.latent_format.latent_dimensions == 3:
+            # A picture from a VAE for pictures: one frame.
+            latent = latent.unsqueeze(2)
         return self.model.process_latent_in(latent).to(self.device)
 
     def groups(self, rows: Sequence[RowCondition], latent_shape: torch.Size) -> list[list[int]]:
@@ -171,7 +196,7 @@ class HostModel:
         first: list[dict[str, Any]] = []
         for i, row in enumerate(rows):
             conds = self._conds(noise, row)
-            fit = next((g for g, other in enumerate(first) if _can_concat(other, conds)), None)
+            fit = next((g for g, other in enumerate(first) if can_concat(other, conds)), None)
             if fit is None:
                 groups.append([i])
                 first.append(conds)
@@ -192,23 +217,7 @@ class HostModel:
         return answer[0]
 
     def _conds(self, noise: Tensor, row: RowCondition) -> dict[str, Any]:
-        """One row's conditioning, through the model's own `extra_conds`, as `comfy.samplers.encode_model_conds`."""
-        height, width = row.target_size
-        conds = self.model.extra_conds(
-            **{name: value.to(self.device) for name, value in row.text.extras.items()},
-            cross_attn=row.text.cross_attn.to(self.device),
-            noise=noise,
-            device=self.device,
-            width=row.original_size[1],
-            height=row.original_size[0],
-            crop_w=row.crop[1],
-            crop_h=row.crop[0],
-            target_width=width,
-            target_height=height,
-            guidance=FLUX_GUIDANCE,
-            prompt_type="positive",
-        )
-        return {key: cond.process_cond(batch_size=1, device=self.device, area=None) for key, cond in conds.items()}
+        return row_conditions(self.model, noise, row, self.device)
 
     def _options(self, sigma: Tensor) -> dict[str, Any]:
         options = dict(self.patcher.model_options.get("transformer_options", {}))
@@ -216,7 +225,3 @@ class HostModel:
         # The host may have picked an attention without a backward (sage) or a slow one (sub-quadratic on a CPU).
         options["optimized_attention_override"] = lambda _picked, *args, **kwargs: attention_pytorch(*args, **kwargs)
         return options
-
-
-def _can_concat(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    return a.keys() == b.keys() and all(a[key].can_concat(b[key]) for key in a)

@@ -23,6 +23,11 @@ class RowCondition:
     original_size: Size
     crop: Size
     target_size: Size
+    references: tuple[Tensor, ...] = ()
+    """Latents (1, channels, ...) of the pictures that an edit starts from, as the VAE gave them."""
+    start: Tensor | None = None
+    """The clip's first frame followed by mid grey, encoded (1, channels, frames, height, width), as the VAE gave it:
+    what image-to-video models are shown."""
 
 
 class BaseModel(Protocol):
@@ -46,13 +51,13 @@ class BaseModel(Protocol):
         """The flow schedule's own shift (1 where there is none)."""
         ...
 
+    def tokens(self, latent_shape: Sequence[int]) -> int:
+        """Tokens that a latent (B, channels, ...) becomes in the network: resolution-dependent shifts go by them."""
+        ...
+
     @property
     def network(self) -> nn.Module:
         """Where adapters are attached."""
-        ...
-
-    def tokens(self, latent_shape: Sequence[int]) -> int:
-        """Tokens that a latent (B, channels, ...) becomes in the network: resolution-dependent shifts go by them."""
         ...
 
     @property

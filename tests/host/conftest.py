@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from .. import host_process
 
-def _tree() -> Path:
-    named = os.environ.get("DANLU_COMFYUI")
-    cached = sorted((Path.home() / ".cache" / "danlu").glob("ComfyUI-*"))
-    if not named and not cached:
-        pytest.exit("No ComfyUI for tests/host: run `python dev.py env` first, or set DANLU_COMFYUI.", 3)
-    return Path(named) if named else cached[-1]
-
-
-def _prepare_host() -> None:
-    if str(_tree()) not in sys.path:
-        sys.path.insert(0, str(_tree()))
-    import comfy.options
-
-    comfy.options.enable_args_parsing(False)
-    from comfy.cli_args import args
-
-    args.cpu = True
-    torch.set_num_threads(min(2, torch.get_num_threads()))
-
-
-_prepare_host()
+host_process.prepare()
 
 from .support import Base, load, load_path, scaled_fp8_file  # noqa: E402 - needs the host
 

@@ -4,7 +4,7 @@ in inference mode."""
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,8 +174,13 @@ HELD: dict[str, Any] = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_grad_n
 """Training settings that change no weight, and no gradient after the backward pass."""
 
 
-def record(trainer: Trainer, inside: Callable[[Recorder], None] = lambda _recorder: None) -> Recorder:
-    """Runs one step and notes its batches and gradients; `inside` is called while the model is lent."""
+def record(
+    trainer: Trainer, inside: Callable[[Recorder], None] = lambda _recorder: None, dead: Collection[str] = ()
+) -> Recorder:
+    """Runs one step and notes its batches and gradients; `inside` is called while the model is lent.
+
+    `dead`: tensors that the answer does not depend on, which may get no gradient.
+    """
     recorder = Recorder()
     loss = trainer.loss
 
@@ -186,8 +191,9 @@ def record(trainer: Trainer, inside: Callable[[Recorder], None] = lambda _record
 
     def finish(_log: StepLog) -> None:
         for name, parameter in tensors_of(trainer.adapters).items():
-            assert parameter.grad is not None, f"{name} got no gradient"
-            recorder.gradients[name] = parameter.grad.detach().clone()
+            assert parameter.grad is not None or name in dead, f"{name} got no gradient"
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            recorder.gradients[name] = gradient.detach().clone()
         inside(recorder)
 
     trainer.loss = noted_loss  # type: ignore[method-assign]
@@ -196,8 +202,8 @@ def record(trainer: Trainer, inside: Callable[[Recorder], None] = lambda _record
     return recorder
 
 
-def gradients(trainer: Trainer) -> dict[str, Tensor]:
-    return record(trainer).gradients
+def gradients(trainer: Trainer, dead: Collection[str] = ()) -> dict[str, Tensor]:
+    return record(trainer, dead=dead).gradients
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

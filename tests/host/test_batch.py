@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -92,10 +92,11 @@ def summed_rows(trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
         for i in range(len(batch.rows)):
             with mutation_allowed():
                 (trainer.loss(batch.select([i])) / rows).backward()
-    return {name: p.grad.clone() for name, p in tensors_of(trainer.adapters).items() if p.grad is not None}
+    parameters = tensors_of(trainer.adapters).items()
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in parameters}
 
 
-def rows_against_batch(trainer: Trainer) -> tuple[float, list[Batch]]:
+def rows_against_batch(trainer: Trainer, dead: Collection[str] = ()) -> tuple[float, list[Batch]]:
     """How far a batch is from its rows, and the forward passes that it took."""
     differences: list[float] = []
 
@@ -104,7 +105,7 @@ def rows_against_batch(trainer: Trainer) -> tuple[float, list[Batch]]:
         differences.append(largest_difference(recorder.gradients, summed_rows(trainer, passes)))
 
     passes: list[Batch] = []
-    record(trainer, compare)
+    record(trainer, compare, dead)
     return differences[0], passes
 
 

@@ -1,0 +1,46 @@
+"""Every family's small model: loaded once for all checks of one family, in the order of the table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from .. import host_process
+from .table import KINDS, Kind
+
+host_process.prepare()
+
+if TYPE_CHECKING:
+    from .models import FamilyBase
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("families")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fp32(kind: Kind, family_folder: Path) -> FamilyBase:
+    from .models import load_family
+
+    return load_family(family_folder, kind)
+
+
+@pytest.fixture(scope="module")
+def fp8(kind: Kind, family_folder: Path) -> FamilyBase:
+    """Weights in fp8, cast by the host whenever a layer runs."""
+    from .models import load_family
+
+    return load_family(family_folder, kind, torch.float8_e4m3fn)
