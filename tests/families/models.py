@@ -134,5 +134,6 @@ def _entry(kind: Kind, i: int) -> Entry:
         original_size=(height * 2 + i, width * 2),
         crop=(0, i),
         target_size=(height, width),
+        start_key=f"start {i}" if kind.start else None,
         reference_keys=tuple(f"reference {k} of {i}" for k in range(len(kind.references))),
     )

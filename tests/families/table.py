@@ -27,6 +27,14 @@ UNET: dict[str, Any] = {
     "use_temporal_attention": False,
     "adm_in_channels": None,
 }
+_SDXL: dict[str, Any] = {
+    **UNET,
+    "context_dim": 48,
+    "use_linear_in_transformer": True,
+    "num_head_channels": 16,
+    "num_classes": "sequential",
+    "adm_in_channels": 48 + 6 * 256,
+}
 _FLUX: dict[str, Any] = {
     "image_model": "flux",
     "in_channels": 16,
@@ -138,7 +146,7 @@ class Kind:
     dead: str = ""
     """Regular expression over adapter tensors that the answer does not depend on."""
     marks: tuple[str, ...] = ()
-    """Empty keys by which a file says what it is ("v_pred")."""
+    """Keys beside the network's by which a file says what it is ("v_pred")."""
     references: tuple[tuple[int, ...], ...] = ()
     """Latents of the pictures that an edit starts from."""
     family: str = ""
@@ -181,19 +189,24 @@ KINDS: tuple[Kind, ...] = (
         "sdxl",
         "SDXL (eps)",
         "SDXL",
-        {
-            **UNET,
-            "context_dim": 48,
-            "use_linear_in_transformer": True,
-            "num_head_channels": 16,
-            "num_classes": "sequential",
-            "adm_in_channels": 48 + 6 * 256,
-        },
+        _SDXL,
         "eps",
         (4, 4, 4),
         (7, 48),
         _POOLED,
         detected=False,
+    ),
+    Kind(
+        "sdxl_v",
+        "SDXL v-prediction, zero terminal SNR",
+        "SDXL",
+        _SDXL,
+        "v",
+        (4, 4, 4),
+        (7, 48),
+        _POOLED,
+        detected=False,
+        marks=("v_pred", "ztsnr"),
     ),
     Kind("flux", "Flux.1", "Flux", _FLUX, "flow", (16, 4, 4), (5, 64), _POOLED),
     Kind(
@@ -206,6 +219,17 @@ KINDS: tuple[Kind, ...] = (
         (5, 64),
         _POOLED,
         references=((16, 4, 6),),
+    ),
+    Kind(
+        "schnell",
+        "Flux.1 schnell",
+        "FluxSchnell",
+        {**_FLUX, "guidance_embed": False},
+        "flow",
+        (16, 4, 4),
+        (5, 64),
+        _POOLED,
+        family="flux",
     ),
     Kind("flux2", "Flux.2", "Flux2", _FLUX2, "flow", (128, 3, 3), (5, 64)),
     Kind(
@@ -258,7 +282,46 @@ KINDS: tuple[Kind, ...] = (
         detected=False,
         dead=_QWEN_DEAD,
     ),
-    Kind("wan21", "Wan 2.1 t2v", "WAN21_T2V", _WAN, "flow", (16, 3, 4, 4), (5, 4096)),
+    Kind("wan21", "Wan 2.1 text to video", "WAN21_T2V", _WAN, "flow", (16, 3, 4, 4), (5, 4096)),
+    Kind(
+        "wan21_i2v",
+        "Wan 2.1 image to video",
+        "WAN21_I2V",
+        {**_WAN, "model_type": "i2v", "in_dim": 36},
+        "flow",
+        (16, 3, 4, 4),
+        (5, 4096),
+        start=True,
+    ),
+    Kind(
+        "wan22",
+        "Wan 2.2 text to video, one frame",
+        "WAN21_T2V",
+        _WAN,
+        "flow",
+        (16, 1, 4, 4),
+        (5, 4096),
+        file="wan2.2_t2v_low_noise_14B.safetensors",
+    ),
+    Kind(
+        "wan22_i2v",
+        "Wan 2.2 image to video",
+        "WAN21_T2V",
+        {**_WAN, "in_dim": 36},
+        "flow",
+        (16, 2, 4, 4),
+        (5, 4096),
+        start=True,
+    ),
+    Kind(
+        "wan22_5b",
+        "Wan 2.2 5B",
+        "WAN22_T2V",
+        {**_WAN, "in_dim": 48, "out_dim": 48},
+        "flow",
+        (48, 2, 4, 4),
+        (5, 4096),
+    ),
     Kind(
         "sd3",
         "SD 3.5",
