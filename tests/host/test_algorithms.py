@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import comfy.sd
 import pytest
@@ -17,6 +18,7 @@ from danlu.training.loop import Batch, Trainer
 from .finite_differences import FP32
 from .snapshot import snapshot
 from .support import HELD, Base, Recorder, gradients, largest_difference, make_trainer, record, relative, run, seeded
+from .test_file_formats import saved
 from .test_gradients import check
 from .test_lora_files import answer
 from .test_unchanged import loaded
@@ -65,18 +67,22 @@ def with_lora(patcher: ModelPatcher, state: dict[str, Tensor]) -> ModelPatcher:
 
 @each_algorithm
 def test_the_hosts_loader_does_what_the_live_adapter_did(
-    algorithm: str, base: Base, caplog: pytest.LogCaptureFixture
+    algorithm: str, base: Base, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     adapters, recorder = started(base, algorithm)
     plain = answer(base.patcher, recorder)
     live = answer(base.patcher, recorder, adapters) - plain
-    loader = with_lora(base.patcher, adapters.state_dict())
+    state = adapters.state_dict()
+    loader = with_lora(base.patcher, state)
     assert loader.patches.keys() == {f"diffusion_model.{name}.weight" for name in adapters.adapters}
     effect = answer(loader, recorder) - plain
     assert not [r.getMessage() for r in caplog.records if r.levelname in ("WARNING", "ERROR")]
     assert live.norm() > 0.01 * plain.norm()
     assert relative(effect, live) < 1e-4
     assert torch.equal(answer(base.patcher, recorder), plain)
+    # Saving reads each file back, and raises when it means anything else.
+    assert saved(base, state, tmp_path / "16 bits", "kohya", "bf16").exists()
+    assert saved(base, state, tmp_path / "own names", "comfy").exists()
 
 
 @each_algorithm

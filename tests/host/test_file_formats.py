@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from danlu.host.lora import verify
 from danlu.host.names import file_names
-from danlu.training.formats import split_key
+from danlu.training.formats import split_key, stems_of
 from danlu.training.saving import SaveRequest, save_run
 from danlu.training.store import RunHandle, RunStore
 from danlu.training.targets import is_conv, is_linear
@@ -56,7 +56,7 @@ def deltas(lora: Mapping[str, Tensor]) -> Deltas:
 def saved(base: Base, lora: Mapping[str, Tensor], folder: Path, format: str, dtype: str = "fp32") -> Path:
     store = RunStore(folder / "run")
     store.start({"format": 1})
-    store.write_names(file_names(base.patcher.model, list(deltas(lora))))
+    store.write_names(file_names(base.patcher.model, stems_of(lora)))
     store.save_checkpoint(1, lora, facts(base.kind, 1))
     request = SaveRequest(folder / "loras", "x", "", format, dtype, "final")
     return save_run(RunHandle(store.folder, 1, "x"), request, verify)[0]
