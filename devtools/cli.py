@@ -12,7 +12,7 @@ from .browser import ensure_chromium
 from .build import Builder
 from .checks import run_stages, stages
 from .console import Trouble, say
-from .hosts import Host, ensure_host, make_base
+from .hosts import PACK, Host, ensure_host, make_base
 from .places import CHECKOUT, Places, cache_root
 from .running import clean_environment
 
@@ -22,6 +22,12 @@ START_DEMO = """
 import runpy, sys
 sys.path.insert(0, sys.argv.pop(1))
 runpy.run_module("demo.run", run_name="__main__", alter_sys=True)
+"""
+# As a module of the pack, which is a package in the base directory, whatever the checkout's folder is called.
+START_MODULE = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
@@ -63,7 +69,13 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "ruff, mypy and all tests in the host",
         "All other arguments go to pytest, e.g. `dev.py test tests/pack -k import`.",
     )
-    _command(commands, "bench", run_bench, "benchmarks (none yet)")
+    _command(
+        commands,
+        "bench",
+        run_bench,
+        "speed and memory of training, beside the host's own trainer and others",
+        "All other arguments go to bench/run.py (`dev.py bench -- --help` lists them).",
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.own_arguments_only:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -123,9 +135,18 @@ def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     return run_stages(stages(host, checkout, base, cache_root(), rest), env)
 
 
-def run_bench(*_: object) -> int:
-    say("dev.py: there are no benchmarks yet")
-    return 2
+def run_bench(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
+    host = ensure_host(checkout, install=options.install, make_builder=make_builder)
+    scratch = cache_root() / "bench"
+    return run_module(host, checkout, "bench.run", "--scratch", str(scratch), *rest)
+
+
+def run_module(host: Host, checkout: Path, module: str, *arguments: str) -> int:
+    """A module of the pack in the host's Python; it learns in `--packages` where the pack is a package."""
+    base = make_base(checkout)
+    packages = str(base / "custom_nodes")
+    command = [str(host.python), "-c", START_MODULE, packages, f"{PACK}.{module}", "--packages", packages, *arguments]
+    return subprocess.run(command, env=host_environment(host, base)).returncode
 
 
 def host_environment(host: Host, base: Path) -> dict[str, str]:
