@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from ..errors import DanluError
+from .length import checked_length
+from .presets import parsed
 
 AUTO = "auto"
 AUTO_NUMBER = -1
@@ -52,6 +54,8 @@ class LoRAConfig:
     multiplies the learning rate. The first rule that matches counts."""
     text_encoder: str = AUTO
     """Whether the text encoder gets adapters too; auto: off."""
+    preset: str = ""
+    """What `training.presets` shall set of what is left on auto, before the family's values."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,9 @@ class TrainingConfig:
     caption_dropout: float = AUTO_NUMBER
     lora_plus_ratio: float = AUTO_NUMBER
     """Learning rate of B over that of A (arXiv:2402.12354); 1: equal."""
+    preset: str = ""
+    length: str = ""
+    """How long to train where the train node's steps are left on auto (`training.length`)."""
 
 
 Config = TypeVar("Config", LoRAConfig, TrainingConfig)
@@ -141,6 +148,9 @@ def check(config: LoRAConfig | TrainingConfig) -> None:
         value = getattr(config, name, None)
         if value is not None and value not in choices:
             raise DanluError(f"{name} is '{value}'; it must be one of: {', '.join(choices)}.")
+    if config.preset:
+        parsed(config.preset)
+    checked_length(getattr(config, "length", ""))
     if isinstance(config, TrainingConfig):
         _check_range(config)
 

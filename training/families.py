@@ -7,11 +7,12 @@ what the user left on auto and says which values it chose.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from .config import LoRAConfig, TrainingConfig, as_dict, filled, is_auto
+from .presets import Setting, preset_settings
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "batch_size": 1,
         "gradient_accumulation": 1,
         "precision": "auto",
+        # The safe default of correctness; memory rules belong to presets and the planner.
+        "gradient_checkpointing": "off",
         "sigma_min": 0.0,
         "sigma_max": 1.0,
         "loss": "mse",
@@ -186,6 +189,8 @@ def resolve(
     """
     row = FAMILIES.get(family, FAMILIES["generic"])
     values = {**_ALL, "timestep_shift": shift, **row.values}
+    preset = {**_preset_of(lora, family, values), **_preset_of(training, family, values)}
+    values |= {name: setting.value for name, setting in preset.items()}
     if values["timestep_sampling"] == "auto":
         values["timestep_sampling"] = "sigmoid" if flow else "uniform"
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
@@ -195,12 +200,23 @@ def resolve(
     values["text_encoder_learning_rate"] = rate / 2
     values["warmup_steps"] = horizon // 50
     values["alpha"] = float(values["rank"] if is_auto(lora.rank) else lora.rank)
-    # "off" is the safe default of correctness; memory rules belong to the planner.
-    values["gradient_checkpointing"] = "off"
     chosen = {
         name: values[name] for config in (lora, training) for name, value in as_dict(config).items() if is_auto(value)
     }
-    return Resolved(filled(lora, values), filled(training, values), _explained(row, chosen))
+    by_preset = {name: setting for name, setting in preset.items() if name in chosen}
+    lines = _explained(row, {name: value for name, value in chosen.items() if name not in by_preset})
+    if by_preset:
+        title = f"preset {lora.preset or training.preset}"
+        lines = (f"{title}: " + "; ".join(f"{n} {_shown(s.value)} ({s.reason})" for n, s in by_preset.items()), *lines)
+    # What a preset was called, and how the number of steps came about, decide nothing any more.
+    settled = replace(filled(training, values), preset="", length="")
+    return Resolved(replace(filled(lora, values), preset=""), settled, lines)
+
+
+def _preset_of(config: LoRAConfig | TrainingConfig, family: str, row: Mapping[str, Any]) -> dict[str, Setting]:
+    """What the config's preset says of the config's own fields."""
+    settings = preset_settings(config.preset, family, row)
+    return {name: setting for name, setting in settings.items() if name in as_dict(config)}
 
 
 def _explained(row: Family, chosen: Mapping[str, Any]) -> tuple[str, ...]:
@@ -216,8 +232,3 @@ def _explained(row: Family, chosen: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def auto_steps(image_count: int) -> int:
-    """Steps when the user gives none: 80 a picture, between 1,000 and 8,000 (the person preset)."""
-    return min(8000, max(1000, image_count * 80))

@@ -10,10 +10,11 @@ from typing import Any
 
 from ..errors import DanluError
 from .adapters import AdapterSet
-from .config import LoRAConfig, TrainingConfig, as_dict, check
+from .config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
 from .data import TrainingData
 from .facts import checkpoint_facts
-from .families import Resolved, auto_steps, resolve
+from .families import Resolved, resolve
+from .length import planned_steps
 from .loop import StepLog, Trainer
 from .model import BaseModel
 from .reporter import Reporter
@@ -54,10 +55,10 @@ class TrainResult:
 def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     """Trains, or answers from disk when this very run has reached the step before."""
     steps = checked_steps(request.steps)
-    if steps == -1:
-        steps = auto_steps(request.data.image_count)
     check(request.lora)
     check(request.training)
+    if steps == -1:
+        steps = auto_steps(request.training, request.data)
     flow = request.model.prediction.value == "flow"
     regularised = bool(request.data.regularisation)
     resolved = resolve(
@@ -72,6 +73,12 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     handle = RunHandle(store.folder, steps, request.name)
     lora = LoraModel(store.load_checkpoint(steps)[0], handle)
     return TrainResult(lora, handle, store.losses(steps), resolved, summary)
+
+
+def auto_steps(training: TrainingConfig, data: TrainingData) -> int:
+    """Steps when the train node names none: as the config says, else 80 a picture."""
+    batch, accumulation = (1 if is_auto(n) else n for n in (training.batch_size, training.gradient_accumulation))
+    return planned_steps(training.length, data.image_count, data.samples_per_epoch, batch * accumulation)
 
 
 def describe(data: TrainingData, training: TrainingConfig, steps: int) -> str:

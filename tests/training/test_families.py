@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from danlu.training.config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
-from danlu.training.families import FAMILIES, auto_steps, resolve
+from danlu.training.families import FAMILIES, resolve
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "a family of next year"])
@@ -21,7 +21,7 @@ def test_nothing_is_left_open(family: str, flow: bool) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_choice_is_told_with_its_value_and_where_it_comes_from(family: str) -> None:
-    said = {"learning_rate", "include", "exclude", "per_block", "optimizer_args"}
+    said = {"learning_rate", "include", "exclude", "per_block", "optimizer_args", "preset", "length"}
     found = resolve(family, True, LoRAConfig(), TrainingConfig(learning_rate=5e-5), steps=1000)
     of_family, of_all = found.choices
     row = FAMILIES[family]
@@ -58,8 +58,3 @@ def test_an_unknown_family_is_treated_by_its_objective() -> None:
     flow = resolve("unknown", True, LoRAConfig(), TrainingConfig(), 100).training
     noise = resolve("unknown", False, LoRAConfig(), TrainingConfig(), 100).training
     assert (flow.timestep_sampling, noise.timestep_sampling) == ("sigmoid", "uniform")
-
-
-@pytest.mark.parametrize(("images", "steps"), [(1, 1000), (12, 1000), (25, 2000), (100, 8000), (10_000, 8000)])
-def test_auto_steps(images: int, steps: int) -> None:
-    assert auto_steps(images) == steps
