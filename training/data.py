@@ -52,7 +52,6 @@ class Entry:
     """`captions` with the class word in place of the trigger: what the model shall go on drawing for them."""
     mask_key: str | None = None
     """Latent-sized mask in the cache, (1, height, width), 1 where the loss counts in full."""
-    flipped_mask_key: str | None = None
     reference_keys: tuple[str, ...] = ()
     """Latents of the pictures that an edit starts from, in the order of their inputs."""
     flipped_reference_keys: tuple[str, ...] = ()
@@ -100,6 +99,13 @@ class TrainingData:
     def latent(self, entry: Entry, flip: bool = False) -> Tensor:
         key = entry.flipped_latent_key if flip and entry.flipped_latent_key else entry.latent_key
         return self.cache.latent(key)
+
+    def mask(self, entry: Entry, flip: bool = False) -> Tensor | None:
+        """(1, height, width) of the latent, 1 where the loss counts in full."""
+        if entry.mask_key is None:
+            return None
+        mask = self.cache.latent(entry.mask_key)
+        return mask.flip(-1) if flip and entry.flipped_latent_key else mask
 
     def references(self, entry: Entry, flip: bool = False) -> tuple[Tensor, ...]:
         flipped = flip and entry.flipped_latent_key is not None

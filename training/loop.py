@@ -18,6 +18,7 @@ from .batches import BatchPlan
 from .checkpointing import checkpointed, mutation_allowed
 from .config import TrainingConfig
 from .data import Entry, TrainingData
+from .losses import Loss
 from .model import BaseModel
 from .objective import add_noise, target
 from .prior import Prior
@@ -67,6 +68,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
         self.rows = RowMaker.of(self.model, self.data, self.config, self.seed)
+        self.objective = Loss.of(self.config, self.model.prediction)
         self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
         self._mutates = False
@@ -167,15 +169,14 @@ class Trainer:
             yield
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean squared error between the network's answer and its target, over rows and elements."""
+        """Between the network's answer and its target: the mean over rows."""
         kind = self.model.prediction
         noisy = add_noise(kind, batch.latent, batch.noise, batch.sigma)
         answer = self.model.predict(noisy, batch.sigma, batch.rows)
         wanted = batch.wanted
         if wanted is None:
             wanted = target(kind, batch.latent, batch.noise, batch.sigma)
-        dtype = torch.promote_types(answer.dtype, torch.float32)
-        return torch.nn.functional.mse_loss(answer.to(dtype), wanted.to(dtype))
+        return self.objective.rows(answer, wanted, batch.sigma, batch.mask).mean()
 
     def _clip(self) -> float:
         limit = self.config.max_grad_norm or math.inf

@@ -63,4 +63,5 @@ class Prior:
         """What prior row `number` of `step` shows; `beside`: the training row that it goes with."""
         if self.pictures:
             return self.pictures.rows((step - 1) * self.count + number)[0]
-        return replace(beside, captions=beside.class_captions) if beside.class_captions else None
+        # Without its mask: all of the picture is to stay as it was.
+        return replace(beside, captions=beside.class_captions, mask_key=None) if beside.class_captions else None

@@ -11,6 +11,7 @@ from torch import Tensor
 from .config import TrainingConfig
 from .data import Conditioning, Entry, TrainingData
 from .model import BaseModel, RowCondition
+from .noise import draw_noise
 from .rng import generator, uniform
 from .timesteps import Timesteps
 
@@ -25,12 +26,14 @@ class Batch:
     rows: tuple[RowCondition, ...]
     wanted: Tensor | None = None
     """What the network should answer (B, ...), where that does not follow from latent and noise."""
+    mask: Tensor | None = None
+    """1 where the loss counts in full (B, 1, ..., height, width); None: everywhere."""
 
     def select(self, indices: Sequence[int]) -> Batch:
         where = torch.tensor(indices, device=self.sigma.device)
-        wanted = None if self.wanted is None else self.wanted[where]
+        wanted, mask = (None if tensor is None else tensor[where] for tensor in (self.wanted, self.mask))
         rows = tuple(self.rows[i] for i in indices)
-        return Batch(self.latent[where], self.noise[where], self.sigma[where], rows, wanted)
+        return Batch(self.latent[where], self.noise[where], self.sigma[where], rows, wanted, mask)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
@@ -40,7 +43,14 @@ def joined(batches: Sequence[Batch]) -> Batch:
         noise=torch.cat([batch.noise for batch in batches]),
         sigma=torch.cat([batch.sigma for batch in batches]),
         rows=tuple(condition for batch in batches for condition in batch.rows),
+        mask=_joined_masks(batches),
     )
+
+
+def _joined_masks(batches: Sequence[Batch]) -> Tensor | None:
+    if all(batch.mask is None for batch in batches):
+        return None
+    return torch.cat([torch.ones_like(batch.latent[:, :1]) if batch.mask is None else batch.mask for batch in batches])
 
 
 @dataclass(frozen=True)
@@ -70,14 +80,20 @@ class RowMaker:
         text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
         latent = self.model.prepare_latent(self.data.latent(entry, flip).clone()[None])
         sigma = self.timesteps.draw(rng, self.model.tokens(latent.shape))
-        noise = torch.randn(latent.shape, generator=rng)
+        noise = draw_noise(latent.shape, self.config, rng)
         device = self.model.device
         return Batch(
             latent=latent,
             noise=noise.to(device),
             sigma=torch.tensor([sigma], dtype=torch.float32, device=device),
             rows=(self._condition(entry, text, flip),),
+            mask=self._mask(entry, flip, latent),
         )
+
+    def _mask(self, entry: Entry, flip: bool, like: Tensor) -> Tensor | None:
+        """(1, 1, ..., height, width): one channel, and one frame for all."""
+        mask = self.data.mask(entry, flip)
+        return None if mask is None else mask.to(like).expand(like[:, :1].shape)
 
     def _condition(self, entry: Entry, text: Conditioning, flip: bool) -> RowCondition:
         return RowCondition(
