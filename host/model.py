@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from ..errors import DanluError
 from ..training.data import TrainingData
 from ..training.formats import FileNames
+from ..training.memory import Card
 from ..training.model import RowCondition
 from ..training.objective import Prediction
 from .conditioning import can_concat, row_conditions, takes_references, text_width
 from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
+from .memory import card_of
 from .names import file_names
-
-TRAINING_MEMORY_FACTOR = 4
-"""Memory to keep free, in units of what the host estimates for sampling the same batch (a guess: not run on CUDA)."""
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -146,15 +145,20 @@ class HostModel:
                 "Encode the dataset again, or train on single frames (frames 1)."
             )
 
+    def card(self) -> Card:
+        return card_of(self.patcher)
+
+    def sampling_memory(self, latent_shape: Sequence[int]) -> int:
+        return int(self.model.memory_required(list(latent_shape)))
+
     @contextmanager
-    def borrowed(self, precision: str, latent_shape: Sequence[int]) -> Iterator[None]:
+    def borrowed(self, precision: str, memory: int) -> Iterator[None]:
         """See `training.model.BaseModel.borrowed`.
 
         Loading happens in the host's own mode: a LoRA that a test baked in is taken out there by putting the
         original tensors back, while outside of inference mode the host would clone them.
         """
-        activations = TRAINING_MEMORY_FACTOR * self.model.memory_required(list(latent_shape))
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=activations)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
         before = comfy.model_management.in_training, self.model.manual_cast_dtype
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))

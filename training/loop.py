@@ -19,6 +19,7 @@ from .checkpointing import checkpointed, mutation_allowed
 from .config import TrainingConfig
 from .data import Entry, TrainingData
 from .losses import Loss
+from .memory import SAMPLING_FACTOR, needs
 from .model import BaseModel
 from .objective import add_noise, target
 from .prior import Prior
@@ -64,6 +65,8 @@ class Trainer:
     reporter: Reporter = field(default_factory=Reporter)
     on_step: Callable[[StepLog], None] = lambda _log: None
     """Called after each step, inside the loan: cheap things only, or a checkpoint."""
+    activations: int | None = None
+    """Bytes of a step's activations, where they were measured; None: as the model guesses."""
 
     def __post_init__(self) -> None:
         self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
@@ -75,19 +78,28 @@ class Trainer:
 
     def run(self, steps: int) -> None:
         """Trains steps 1 to `steps`. Whatever ends it, the model is given back as it was lent."""
+        with self.lent():
+            self._steps(steps)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """The model with the adapters beside its layers, for the time of the context."""
         with ExitStack() as stack:
-            stack.enter_context(self.model.borrowed(self.config.precision, self._largest_batch()))
+            stack.enter_context(self.model.borrowed(self.config.precision, self._reserve()))
             self.adapters.to(self.model.device).train()
             self.adapters.start(self.model.network, self.model.lend)
             stack.enter_context(self.adapters.attached(self.model.network))
             if self.config.gradient_checkpointing == "on":
                 stack.enter_context(checkpointed(self.model.network, dict(self.adapters.adapters)))
-            self._steps(steps)
+            yield
 
-    def _largest_batch(self) -> list[int]:
-        shapes = [self.data.latent(entry).shape for entry in _one_per_bucket(self.data.entries)]
-        largest = max(shapes, key=math.prod)
-        return [self.config.batch_size, *largest]
+    def _reserve(self) -> int:
+        """Bytes for all that comes on top of the base."""
+        activations = self.activations
+        if activations is None:
+            batch = [self.config.batch_size, *largest_latent(self.data.entries, self.data)]
+            activations = SAMPLING_FACTOR * self.model.sampling_memory(batch)
+        return needs(self.parameters, self.config, activations).total
 
     def _steps(self, steps: int) -> None:
         optimizer = torch.optim.AdamW(
@@ -98,7 +110,7 @@ class Trainer:
         for step in range(1, steps + 1):
             self.reporter.check_interrupt()
             optimizer.zero_grad(set_to_none=True)
-            loss = self._accumulate(step)
+            loss = self.accumulate(step)
             _check_finite("loss", loss.rows + loss.prior, step)
             grad_norm = self._clip()
             _check_finite("gradient", grad_norm, step)
@@ -110,7 +122,7 @@ class Trainer:
             self.on_step(StepLog(step, loss.rows, rate, grad_norm, loss.prior))
             self.reporter.step(clock.report(step, loss.rows, rate))
 
-    def _accumulate(self, step: int) -> Losses:
+    def accumulate(self, step: int) -> Losses:
         """Forward and backward of one optimizer step."""
         accumulation = self.config.gradient_accumulation
         micro = range((step - 1) * accumulation, step * accumulation)
@@ -183,8 +195,10 @@ class Trainer:
         return float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
 
 
-def _one_per_bucket(entries: Sequence[Entry]) -> list[Entry]:
-    return list({entry.target_size: entry for entry in entries}.values())
+def largest_latent(entries: Sequence[Entry], data: TrainingData) -> tuple[int, ...]:
+    """Shape of the largest latent, (channels, ...)."""
+    one_per_bucket = {entry.target_size: entry for entry in entries}.values()
+    return max((tuple(data.latent(entry).shape) for entry in one_per_bucket), key=math.prod)
 
 
 def _check_finite(what: str, value: float, step: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .data import Conditioning, Size
 from .formats import FileNames
+from .memory import Card
 from .objective import Prediction
 
 
@@ -63,10 +64,18 @@ class BaseModel(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def borrowed(self, precision: str, latent_shape: Sequence[int]) -> AbstractContextManager[None]:
+    def card(self) -> Card:
+        """The memory that there is for training."""
+        ...
+
+    def sampling_memory(self, latent_shape: Sequence[int]) -> int:
+        """Bytes that sampling a batch (B, channels, ...) is reckoned to take."""
+        ...
+
+    def borrowed(self, precision: str, memory: int) -> AbstractContextManager[None]:
         """Loads the model and lends it: inside, gradients flow through it. Undone on exit, whatever happens.
 
-        `latent_shape` (B, channels, ...) of the largest batch, for the memory to keep free.
+        `memory`: bytes of its device to keep free for training.
         """
         ...
 

@@ -43,7 +43,7 @@ def answer(patcher: ModelPatcher, recorder: Recorder, adapters: AdapterSet | Non
     """The network's answer to a fixed input, with live adapters beside its layers or without."""
     model = HostModel(patcher)
     batch = recorder.batches[-1]
-    with torch.inference_mode(), model.borrowed("fp32", list(batch.latent.shape)), torch.no_grad():
+    with torch.inference_mode(), model.borrowed("fp32", 0), torch.no_grad():
         if adapters is None:
             return model.predict(batch.latent, batch.sigma, batch.rows).clone()
         with adapters.attached(model.network):

@@ -16,6 +16,7 @@ from danlu.training.adapters import AdapterSet
 from danlu.training.batches import BatchPlan
 from danlu.training.data import Entry, TrainingData
 from danlu.training.loop import StepLog, Trainer
+from danlu.training.memory import SAMPLING_FACTOR
 from danlu.training.reporter import Reporter, StepReport
 from danlu.training.targets import select
 
@@ -337,8 +338,10 @@ def test_every_caption_variant_is_used() -> None:
 
 def test_the_model_is_asked_for_room_for_the_largest_batch() -> None:
     model = ToyModel()
-    run(1, model, batch_size=3, precision="bf16")
-    assert model.lent == [("bf16", [3, CHANNELS, SIDE, SIDE])]
+    made, _ = run(1, model, batch_size=3, precision="bf16")
+    # AdamW: adapters, gradients and two moments in fp32.
+    state = 4 * 4 * sum(parameter.numel() for parameter in made.parameters)
+    assert model.lent == [("bf16", state + SAMPLING_FACTOR * model.sampling_memory([3, CHANNELS, SIDE, SIDE]))]
 
 
 def test_latents_are_prepared_by_the_model() -> None:

@@ -107,7 +107,7 @@ def test_a_run_trains_with_it(flow: bool, option: dict[str, Any]) -> None:
 
 def test_the_loss_of_a_run_is_the_weighted_mean_of_its_rows() -> None:
     made = trainer(batch_size=3, loss="l1", loss_weighting="cosmap")
-    with made.model.borrowed("fp32", []):
+    with made.model.borrowed("fp32", 0):
         batch = made.rows.batch(1, 0, made.plan.rows(0))
         noisy = (1 - batch.sigma.view(-1, 1, 1, 1)) * batch.latent + batch.sigma.view(-1, 1, 1, 1) * batch.noise
         answer = made.model.predict(noisy, batch.sigma, batch.rows)
@@ -166,7 +166,7 @@ def masked_data(flip: bool = False) -> TrainingData:
 
 def test_a_mask_leaves_out_what_it_hides() -> None:
     made = trainer(data=masked_data(), batch_size=2)
-    with made.model.borrowed("fp32", []):
+    with made.model.borrowed("fp32", 0):
         batch = made.rows.batch(1, 0, made.plan.rows(0))
         assert batch.mask is not None and batch.mask.shape == (2, 1, SIDE, SIDE)
         wanted = batch.noise - batch.latent

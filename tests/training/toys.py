@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.data import Conditioning, Entry, Size, TrainingData
 from danlu.training.families import Resolved, resolve
 from danlu.training.formats import FileNames, Part
+from danlu.training.memory import Card
 from danlu.training.model import RowCondition
 from danlu.training.objective import Prediction
 
@@ -70,11 +72,19 @@ class ToyModel:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     calls: list[tuple[int, ...]] = field(default_factory=list)
     """Shapes of all inputs of `predict`."""
-    lent: list[tuple[str, list[int]]] = field(default_factory=list)
+    lent: list[tuple[str, int]] = field(default_factory=list)
+    """Precision and memory of every loan."""
+    memory: Card = field(default_factory=lambda: Card("card", 1 << 30, 1 << 30, base=1 << 10))
+
+    def card(self) -> Card:
+        return self.memory
+
+    def sampling_memory(self, latent_shape: Sequence[int]) -> int:
+        return 1000 * math.prod(latent_shape)
 
     @contextmanager
-    def borrowed(self, precision: str, latent_shape: Sequence[int]) -> Iterator[None]:
-        self.lent.append((precision, list(latent_shape)))
+    def borrowed(self, precision: str, memory: int) -> Iterator[None]:
+        self.lent.append((precision, memory))
         with torch.inference_mode(False), torch.enable_grad():
             yield
 

@@ -1,0 +1,31 @@
+"""The memory that the host has, and would make room in, for a model."""
+
+from __future__ import annotations
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..training.memory import Card
+
+
+def card_of(patcher: ModelPatcher) -> Card:
+    """Of the device that the model computes on."""
+    device = torch.device(patcher.load_device)
+    free, base = int(management.get_free_memory(device)), int(patcher.model_size())
+    total = int(management.get_total_memory(device))
+    if device.type == "cpu":
+        # The base lies there already, and nothing of it or of other models can go elsewhere.
+        return Card("RAM", total, free + base, base)
+    held = sum(
+        int(loaded.model_loaded_memory())
+        for loaded in management.current_loaded_models
+        if loaded.model is not None and loaded.device == device
+    )
+    # Other models are unloaded before training; the host keeps a little for whatever else uses the card.
+    room = free + held - int(management.extra_reserved_memory())
+    return Card(_name(device), total, max(0, min(room, total)), base, offloads=True)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
