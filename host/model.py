@@ -22,6 +22,7 @@ from ..training.formats import FileNames
 from ..training.memory import Card
 from ..training.model import RowCondition
 from ..training.objective import Prediction
+from .assistant import Assistant
 from .conditioning import can_concat, row_conditions, takes_references, text_width
 from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
@@ -34,10 +35,14 @@ _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class HostModel:
     """A MODEL lent by the host: its own weights, on its own device, in whatever dtype they are."""
 
-    def __init__(self, patcher: ModelPatcher, edits: bool = False) -> None:
-        """`edits`: the training data holds pictures to start from, which no weight of an edit model tells."""
+    def __init__(self, patcher: ModelPatcher, edits: bool = False, assistant: Assistant | None = None) -> None:
+        """`edits`: the training data holds pictures to start from, which no weight of an edit model tells.
+
+        `assistant`: stands beside the layers for as long as the model is lent.
+        """
         self.patcher = patcher
         self.edits = edits
+        self.assistant = assistant
 
     @property
     def model(self) -> Any:
@@ -165,6 +170,8 @@ class HostModel:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(aliases(self.model))
             stack.enter_context(frozen_layers(self.network))
+            if self.assistant is not None:
+                stack.enter_context(self.assistant.attached(self.network, self.device))
             try:
                 comfy.model_management.in_training = True
                 self.model.manual_cast_dtype = self._compute_dtype(precision)

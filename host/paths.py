@@ -19,3 +19,8 @@ def runs_folder() -> Path:
 def loras_folder() -> Path:
     """The first folder of the host's LoRA loaders' lists."""
     return Path(folder_paths.get_folder_paths("loras")[0])
+
+
+def lora_files() -> list[str]:
+    """What the host's LoRA loaders list."""
+    return list(folder_paths.get_filename_list("loras"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comfy.model_patcher import ModelPatcher
@@ -11,9 +12,8 @@ from ..training.data import TrainingData
 from ..training.files import checked_name
 from ..training.run import TrainRequest, TrainResult, checked_steps, train_lora
 from ..training.store import LoraModel, RunHandle
-from .identity import model_identity
-from .model import HostModel
 from .paths import runs_folder
+from .preparation import ModelChoices, prepare
 from .report import NodeReporter
 
 
@@ -36,33 +36,34 @@ def train_on_host(
     keep_last: int,
     seed: int,
     name: str,
+    choices: ModelChoices | None = None,
 ) -> HostResult:
     """Checks everything that can be known before the first step, then trains."""
     checked_steps(steps)
-    model = HostModel(patcher)
-    model.check_fits(data)
+    settings, choices = training or TrainingConfig(), choices or ModelChoices()
+    prepared = prepare(patcher, data, settings, checked_name(name, "name"), choices)
     request = TrainRequest(
-        model=model,
-        base_identity=model_identity(patcher),
+        model=prepared.model,
+        base_identity=prepared.identity,
         data=data,
         runs_folder=runs_folder(),
         steps=steps,
         save_every=save_every,
         keep_last=keep_last,
         seed=seed,
-        name=checked_name(name, "name"),
+        name=prepared.name,
         lora=lora or LoRAConfig(),
-        training=training or TrainingConfig(),
+        training=prepared.training,
     )
     reporter = NodeReporter(node_id)
     result = train_lora(request, reporter)
-    report = _report(data, result)
+    report = _report([*prepared.notes, *data.notes], result)
     reporter.text(report)
     return HostResult(result.lora, result.handle, result.losses, report)
 
 
-def _report(data: TrainingData, result: TrainResult) -> str:
+def _report(notes: Sequence[str], result: TrainResult) -> str:
     """What stays on the node: the plan, what came of it, and every value that was chosen for the user."""
     recent = result.losses[-max(1, len(result.losses) // 10) :]
     outcome = f"step {result.handle.step:,} · loss {sum(recent) / max(1, len(recent)):.4f} (mean of the last tenth)"
-    return "\n".join([result.summary, outcome, *data.notes, *result.resolved.choices])
+    return "\n".join([result.summary, outcome, *notes, *result.resolved.choices])

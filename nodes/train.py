@@ -63,13 +63,25 @@ class DanluTrainLoRA(io.ComfyNode):
 
     @classmethod
     async def execute(
-        cls, model: Any, training_data: Any, lora_config: Any = None, training_config: Any = None, **run: Any
+        cls,
+        model: Any,
+        training_data: Any,
+        lora_config: Any = None,
+        training_config: Any = None,
+        expert: str = "auto",
+        assistant_lora: str = "none",
+        train_distilled: bool = False,
+        **run: Any,
     ) -> io.NodeOutput:
         # Let nodes that test an earlier checkpoint run first: the executor works off what is ready while this sleeps.
         await asyncio.sleep(0.001)
+        from ..host.preparation import ModelChoices
         from ..host.training import train_on_host
 
-        result = train_on_host(model, training_data, lora_config, training_config, cls.hidden.unique_id, **run)
+        choices = ModelChoices(expert, assistant_lora, train_distilled)
+        result = train_on_host(
+            model, training_data, lora_config, training_config, cls.hidden.unique_id, choices=choices, **run
+        )
         return io.NodeOutput(
             result.lora, result.handle, result.handle, {"loss": result.losses}, ui={"text": [result.report]}
         )
@@ -117,6 +129,47 @@ def _inputs() -> list[io.Input]:
         LoRAConfigType.Input("lora_config", optional=True, tooltip="Rank and layers. Not wired: all auto."),
         TrainingConfigType.Input(
             "training_config", optional=True, tooltip="Learning rate, batch, schedule. Not wired: all auto."
+        ),
+        *_model_inputs(),
+    ]
+
+
+def _model_inputs() -> list[io.Input]:
+    """What the trainer cannot always tell from the model itself."""
+    from ..host.paths import lora_files
+
+    return [
+        io.Combo.Input(
+            "expert",
+            options=["auto", "high", "low", "none"],
+            default="auto",
+            optional=True,
+            tooltip=(
+                "Wan 2.2 is two models: one for high noise, one for low. Each is trained on its own noise levels. "
+                "auto: by the name of the model's file."
+            ),
+            advanced=True,
+        ),
+        io.Combo.Input(
+            "assistant_lora",
+            options=["none", *lora_files()],
+            default="none",
+            optional=True,
+            tooltip=(
+                "For distilled models (Turbo, Lightning, schnell): a de-distilling LoRA that stands beside the model "
+                "while it trains. It is not in the trained LoRA."
+            ),
+            advanced=True,
+        ),
+        io.Boolean.Input(
+            "train_distilled",
+            default=False,
+            optional=True,
+            tooltip=(
+                "Train a distilled model (Turbo, Lightning, schnell) without assistant_lora. It may then need more "
+                "steps for a picture."
+            ),
+            advanced=True,
         ),
     ]
 
