@@ -44,7 +44,7 @@ def _probe(path: Path, _mtime: int, length: int) -> Probe:
     if length == 0:
         raise UnreadableImage("the file is empty")
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             width, height = image.size
             if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
                 width, height = height, width
@@ -52,7 +52,7 @@ def _probe(path: Path, _mtime: int, length: int) -> Probe:
             image.draft("RGB", (width // 8, height // 8))  # JPEG only: reads all, computes little
             image.load()
     except Exception as error:
-        raise _reason(error) from error
+        raise reason(error) from error
     return Probe((height, width), animated)
 
 
@@ -62,22 +62,22 @@ def open_rgb(path: Path, at_least: int | None = None) -> Image.Image:
     With `at_least` a JPEG may come smaller, by a power of two, when its sides stay above that: much faster.
     """
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             if at_least:
                 image.draft("RGB", (at_least, at_least))
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
     except Exception as error:
-        raise _reason(error) from error
+        raise reason(error) from error
 
 
-def _opened(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
     with warnings.catch_warnings():  # a large picture is no news; far too large ones raise
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(path)
 
 
-def _reason(error: Exception) -> UnreadableImage:
+def reason(error: Exception) -> UnreadableImage:
     if isinstance(error, UnreadableImage):
         return error
     if isinstance(error, UnidentifiedImageError):

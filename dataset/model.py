@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROLES = ("train", "regularisation")
+MASK_SOURCES = ("none", "folder", "alpha")
 CAPTION_SOURCES = ("auto", "txt", "filename", "none")
 NAMED_AT_MOST = 8
 
@@ -26,6 +27,8 @@ class FolderRequest:
     recursive: bool = False
     role: str = "train"
     class_word: str = ""
+    mask_source: str = "none"
+    mask_folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Picture:
     caption: str
     """The final text, trigger included."""
     repeats: int
+    mask: Path | None = None
+    """A picture, white where the loss counts; the picture itself: its alpha channel."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,15 @@ from pathlib import Path
 from ..errors import DanluError
 
 
-def find(text: str, roots: tuple[Path, ...]) -> Path:
-    """The folder or .zip that `text` names: absolute, or below one of `roots`."""
+def find(text: str, roots: tuple[Path, ...], name: str = "folder") -> Path:
+    """The folder or .zip that the input `name` says: absolute, or below one of `roots`."""
+    try:
+        return _found(text, roots)
+    except DanluError as error:
+        raise DanluError(str(error).replace("The input 'folder'", f"The input '{name}'", 1)) from error
+
+
+def _found(text: str, roots: tuple[Path, ...]) -> Path:
     wanted = text.strip().strip("\"'").strip()  # Windows' "copy as path" adds quotes
     if not wanted:
         raise DanluError(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ..errors import DanluError
 from . import paths
-from .archive import hidden, unpack
+from .archive import unpack
 from .captions import (
     CAPTION_SUFFIXES,
     UnreadableCaption,
@@ -23,28 +20,11 @@ from .captions import (
     with_trigger,
 )
 from .images import IMAGE_SUFFIXES, MIN_SIDE, Probe, UnreadableImage, probe
-from .model import CAPTION_SOURCES, ROLES, Dataset, FolderRequest, Picture, Report, counted
+from .listing import REPEATS_FOLDER, FoundFile, list_files
+from .masks import mask_folder, with_masks
+from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Dataset, FolderRequest, Picture, Report, counted
 
 Progress = Callable[[int, int], None]
-REPEATS_FOLDER = re.compile(r"^(\d+)_(.*)$")
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    path: Path
-    name: str
-    """Path below the dataset's folder, with forward slashes."""
-    repeats: int
-    """From a folder named like 10_cat; 1 elsewhere."""
-
-    @property
-    def suffix(self) -> str:
-        return self.path.suffix.lower()
-
-    @property
-    def stem(self) -> str:
-        """What a picture and its caption have in common."""
-        return str(PurePosixPath(self.name).with_suffix("")).casefold()
 
 
 def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dataset:
@@ -52,6 +32,9 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     if request.captions not in CAPTION_SOURCES:
         choices = ", ".join(CAPTION_SOURCES)
         raise DanluError(f"The input 'captions' is {request.captions!r}; it can be one of {choices}.")
+    if request.mask_source not in MASK_SOURCES:
+        choices = ", ".join(MASK_SOURCES)
+        raise DanluError(f"The input 'mask_source' is {request.mask_source!r}; it can be one of {choices}.")
     if request.role not in ROLES:
         raise DanluError(f"The input 'role' is {request.role!r}; it can be one of {', '.join(ROLES)}.")
     found = paths.find(request.folder, request.roots)
@@ -65,6 +48,8 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     if not pictures:
         problems = "; ".join(loader.report(pictures).warnings()[:2])
         raise DanluError(f"No picture in {found} can be used. {problems}. Replace these files.")
+    pictures, remarks = with_masks(pictures, request)
+    loader.notes += remarks
     report = loader.report(pictures)
     return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, one_line(request.class_word))
 
@@ -73,48 +58,14 @@ def fingerprint(request: FolderRequest) -> str:
     """Changes when a picture or a caption file is added, removed or edited; reads no file."""
     found = paths.find(request.folder, request.roots)
     digest = hashlib.sha256(str(found).encode("utf-8", "surrogatepass"))
-    for file in [FoundFile(found, "", 1)] if found.is_file() else list_files(found, request.recursive):
+    files = [FoundFile(found, "", 1)] if found.is_file() else list_files(found, request.recursive)
+    if request.mask_source == "folder":
+        files += list_files(mask_folder(request), True)
+    for file in files:
         stat = file.path.stat()
         line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
         digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
-
-
-def list_files(folder: Path, recursive: bool) -> list[FoundFile]:
-    """Pictures and caption files in natural order. Folders named like 10_cat are always read."""
-    wanted = (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES)
-    try:
-        found = [file for file in _walk(folder, PurePosixPath(), 1, recursive) if file.suffix in wanted]
-    except PermissionError as error:
-        raise DanluError(
-            f"The input 'folder': {error.filename} may not be read. Give ComfyUI's user access to it."
-        ) from error
-    return sorted(found, key=lambda file: natural(file.name))
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorts 2.png before 10.png."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
-
-
-def _walk(
-    folder: Path, below: PurePosixPath, repeats: int, recursive: bool, seen: frozenset[str] = frozenset()
-) -> Iterator[FoundFile]:
-    real = os.path.realpath(folder)
-    if real in seen:  # a link that leads back up
-        return
-    for entry in os.scandir(folder):
-        name = below / entry.name
-        if hidden(PurePosixPath(entry.name)):
-            continue
-        if not entry.is_dir():
-            yield FoundFile(Path(entry.path), str(name), repeats)
-            continue
-        match = REPEATS_FOLDER.match(entry.name)
-        if match or recursive:
-            inner = int(match[1]) if match else repeats
-            yield from _walk(Path(entry.path), name, inner, recursive, seen | {real})
 
 
 def _unpacked(archive: Path, request: FolderRequest) -> Path:

@@ -16,3 +16,6 @@ LossMapType = io.Custom("LOSS_MAP")
 """The host's: {"loss": [...]}, what its LossGraphNode draws."""
 
 CATEGORY = "Danlu"
+
+AUTO_FAMILY = "-1: auto, from the model's family."
+"""End of the tooltip of a number that the family table knows."""

@@ -6,9 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ._types import CATEGORY, LoRAConfigType, TrainingConfigType
-
-_AUTO = "-1: auto, from the model's family."
+from ._training_inputs import training_inputs
+from ._types import AUTO_FAMILY, CATEGORY, LoRAConfigType, TrainingConfigType
 
 
 class DanluLoRAConfig(io.ComfyNode):
@@ -28,7 +27,7 @@ class DanluLoRAConfig(io.ComfyNode):
                     default=-1,
                     min=-1,
                     max=4096,
-                    tooltip=f"Size of the LoRA (network dim). 16 to 32 suits most subjects. {_AUTO}",
+                    tooltip=f"Size of the LoRA (network dim). 16 to 32 suits most subjects. {AUTO_FAMILY}",
                 ),
                 io.Float.Input(
                     "alpha",
@@ -62,7 +61,7 @@ class DanluLoRAConfig(io.ComfyNode):
                     min=-1.0,
                     max=0.95,
                     step=0.01,
-                    tooltip=f"Share of the adapter's inputs set to zero while training. {_AUTO}",
+                    tooltip=f"Share of the adapter's inputs set to zero while training. {AUTO_FAMILY}",
                     advanced=True,
                 ),
                 *_kind_inputs(),
@@ -123,7 +122,7 @@ class DanluTrainingConfig(io.ComfyNode):
             category=CATEGORY,
             description="How the LoRA is trained. Optional: without it every value is auto.",
             search_aliases=["learning rate", "optimizer", "scheduler", "batch size", "training settings"],
-            inputs=[*_main_inputs(), *_advanced_inputs(), _base_input()],
+            inputs=[*training_inputs(), _base_input()],
             outputs=[TrainingConfigType.Output("training_config", display_name="training_config")],
         )
 
@@ -142,184 +141,6 @@ def _base_input() -> io.Input:
         optional=True,
         tooltip="Another training config: what is left on auto here comes from it.",
     )
-
-
-def _main_inputs() -> list[io.Input]:
-    return [
-        io.Float.Input(
-            "learning_rate",
-            default=-1.0,
-            min=-1.0,
-            max=100.0,
-            step=1e-7,
-            round=False,
-            tooltip=f"How far each step moves the weights; 1e-4 can be typed. {_AUTO}",
-        ),
-        io.Int.Input(
-            "batch_size",
-            default=-1,
-            min=-1,
-            max=1024,
-            tooltip="Pictures a step, each with its own caption. -1: auto, 1.",
-        ),
-        io.Combo.Input(
-            "lr_scheduler",
-            options=["auto", "constant", "linear", "cosine", "cosine_with_restarts", "polynomial"],
-            default="auto",
-            tooltip="How the learning rate changes over the run. auto: constant after the warmup.",
-        ),
-        io.Int.Input(
-            "gradient_accumulation",
-            default=-1,
-            min=-1,
-            max=1024,
-            tooltip="Batches added up before each step: a larger batch without its memory. -1: auto, 1.",
-        ),
-    ]
-
-
-def _advanced_inputs() -> list[io.Input]:
-    return [
-        io.Combo.Input(
-            "optimizer",
-            options=["auto", "adamw"],
-            default="auto",
-            tooltip="What turns gradients into steps. auto: AdamW.",
-            advanced=True,
-        ),
-        io.Float.Input(
-            "weight_decay",
-            default=-1.0,
-            min=-1.0,
-            max=10.0,
-            step=0.001,
-            round=False,
-            tooltip=f"Pull of the LoRA's weights towards zero. {_AUTO}",
-            advanced=True,
-        ),
-        io.Int.Input(
-            "schedule_steps",
-            default=-1,
-            min=-1,
-            max=10_000_000,
-            tooltip="Steps over which the schedule runs. -1: auto, the steps of the run.",
-            advanced=True,
-        ),
-        io.Int.Input(
-            "warmup_steps",
-            default=-1,
-            min=-1,
-            max=10_000_000,
-            tooltip="Steps in which the learning rate rises from zero. -1: auto, 2 % of the schedule.",
-            advanced=True,
-        ),
-        io.Combo.Input(
-            "precision",
-            options=["auto", "fp32", "bf16"],
-            default="auto",
-            tooltip="What the model computes in. auto: what ComfyUI chose for it. The LoRA itself is always fp32.",
-            advanced=True,
-        ),
-        io.Combo.Input(
-            "gradient_checkpointing",
-            options=["auto", "on", "off"],
-            default="auto",
-            tooltip="Recompute activations instead of keeping them: much less memory, slower. auto: off.",
-            advanced=True,
-        ),
-        io.Combo.Input(
-            "timestep_sampling",
-            options=[
-                "auto",
-                "uniform",
-                "sigmoid",
-                "shift",
-                "resolution_shift",
-                "logit_normal",
-                "high_noise",
-                "low_noise",
-            ],
-            default="auto",
-            tooltip=(
-                "Which noise levels are trained most. sigmoid: the middle. high_noise: form; low_noise: detail. shift, "
-                "logit_normal, resolution_shift: towards noise, by timestep_shift or by the picture's size. auto: "
-                "what suits the model's family."
-            ),
-            advanced=True,
-        ),
-        io.Float.Input(
-            "max_grad_norm",
-            default=-1.0,
-            min=-1.0,
-            max=1e6,
-            step=0.1,
-            tooltip="Gradients longer than this are shortened to it. 0: never. -1: auto, 1.0.",
-            advanced=True,
-        ),
-        io.Float.Input(
-            "caption_dropout",
-            default=-1.0,
-            min=-1.0,
-            max=1.0,
-            step=0.01,
-            tooltip="Share of pictures trained with an empty caption. -1: auto, 0.05.",
-            advanced=True,
-        ),
-        *_later_inputs(),
-    ]
-
-
-def _later_inputs() -> list[io.Input]:
-    """Optional: a graph in the API format from before they came runs as it did."""
-    return [
-        io.Float.Input(
-            "prior_preservation",
-            default=-1.0,
-            min=-1.0,
-            max=100.0,
-            step=0.1,
-            optional=True,
-            tooltip=(
-                "Weight of what keeps the model as it was where the trigger is not asked for: on regularisation "
-                "pictures, else on captions without the trigger. Costs a third more time. 0: none. -1: auto, 1 with "
-                "regularisation pictures, else 0."
-            ),
-            advanced=True,
-        ),
-        io.Float.Input(
-            "timestep_shift",
-            default=-1.0,
-            min=-1.0,
-            max=100.0,
-            step=0.05,
-            optional=True,
-            tooltip=(
-                "How far the timestep samplings shift and logit_normal move towards noise; 1: not at all. -1: auto, "
-                "what the model's family is trained with."
-            ),
-            advanced=True,
-        ),
-        io.Float.Input(
-            "sigma_min",
-            default=-1.0,
-            min=-1.0,
-            max=1.0,
-            step=0.005,
-            optional=True,
-            tooltip="Lowest noise level that is trained, as a share of the schedule: 0 is clean. -1: auto, 0.",
-            advanced=True,
-        ),
-        io.Float.Input(
-            "sigma_max",
-            default=-1.0,
-            min=-1.0,
-            max=1.0,
-            step=0.005,
-            optional=True,
-            tooltip="Highest noise level that is trained, as a share of the schedule: 1 is pure noise. -1: auto, 1.",
-            advanced=True,
-        ),
-    ]
 
 
 NODES = [DanluLoRAConfig, DanluTrainingConfig]

@@ -187,6 +187,25 @@ def _load_inputs() -> list[io.Input]:
                 "in place of the trigger as they are. Empty: the captions without the trigger."
             ),
         ),
+        io.Combo.Input(
+            "mask_source",
+            options=["none", "folder", "alpha"],
+            default="none",
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "Learn only a part of each picture. folder: white in the picture of the same name in mask_folder; "
+                "alpha: what is opaque. Around it counts by unmasked_weight of Training Config (Danlu)."
+            ),
+        ),
+        io.String.Input(
+            "mask_folder",
+            default="",
+            placeholder="folder with the masks",
+            optional=True,
+            advanced=True,
+            tooltip="With mask_source folder: where the masks are, a full path or a name as for folder.",
+        ),
     ]
 
 

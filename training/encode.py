@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ..dataset.captions import without_trigger
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
+from ..dataset.masks import open_mask
 from ..dataset.model import Dataset, Picture, counted, listed
 from ..errors import DanluError
 from .buckets import Buckets, Fit, parse_resolutions, step_for
@@ -79,6 +81,13 @@ class Job:
     def key(self, vae_identity: str, flipped: bool) -> str:
         fit = self.fit
         return digest(RECIPE, self.image_key, fit.resized, fit.crop, fit.target, flipped, vae_identity)
+
+    def mask_key(self, vae_identity: str) -> str | None:
+        if self.picture.mask is None or self.role != "train":
+            return None
+        kind = "alpha" if self.picture.mask == self.picture.path else "mask"
+        fit = self.fit
+        return digest(RECIPE, kind, content_key(self.picture.mask), fit.resized, fit.crop, fit.target, vae_identity)
 
 
 def encode_dataset(
@@ -237,7 +246,16 @@ def _encode_pictures(
             latent = encoder.encode_pixels(pixels.flip(2) if flipped else pixels)
             cache.put_latent(key, _checked(latent, job.picture.name))
     reporter.progress(len(jobs), len(jobs))
+    _encode_masks([job for job in jobs if job.picture.path not in broken], encoder.vae_identity, cache)
     return broken
+
+
+def _encode_masks(jobs: Sequence[Job], vae_identity: str, cache: DiskCache) -> None:
+    for job in jobs:
+        key = job.mask_key(vae_identity)
+        if key is not None and not cache.has_latent(key):
+            size = cache.latent(job.key(vae_identity, False)).shape[-2:]
+            cache.put_latent(key, load_mask(job.picture, job.fit, size))
 
 
 def load_pixels(path: Path, fit: Fit) -> Tensor:
@@ -248,6 +266,17 @@ def load_pixels(path: Path, fit: Fit) -> Tensor:
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     cropped = np.asarray(image.crop(fit.box), dtype=np.float32) / 255.0
     return torch.from_numpy(cropped)[None]
+
+
+def load_mask(picture: Picture, fit: Fit, size: Sequence[int]) -> Tensor:
+    """(1, height, width) of a latent, float32 in 0..1: resized and cropped as its picture, then averaged."""
+    try:
+        image = open_mask(picture)
+    except UnreadableImage as error:
+        raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it again as a .png.") from error
+    height, width = fit.resized
+    cropped = image.resize((width, height), Image.Resampling.BOX).crop(fit.box)
+    return adaptive_avg_pool2d(torch.from_numpy(np.asarray(cropped, dtype=np.float32) / 255.0)[None], tuple(size))
 
 
 def _checked(latent: Tensor, name: str) -> Tensor:
@@ -293,6 +322,7 @@ def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]
             target_size=job.fit.target,
             role=job.role,
             class_captions=job.class_captions,
+            mask_key=job.mask_key(encoder.vae_identity),
         )
         for job in jobs
     ]

@@ -306,3 +306,60 @@ def test_regularisation_pictures_alone_train_nothing(folder: Path) -> None:
     cache = folder.parent / "cache"
     with pytest.raises(DanluError, match="'dataset' has the role regularisation"):
         encode_dataset(dataset(folder, role="regularisation"), FakeEncoder(), cache, EncodeOptions(), Reporter())
+
+
+def half_mask(folder: Path, size: tuple[int, int]) -> None:
+    """White on the left."""
+    image = Image.new("L", size, 0)
+    image.paste(255, (0, 0, size[0] // 2, size[1]))
+    folder.mkdir(exist_ok=True)
+    image.save(folder / "a.png")
+
+
+def masked(folder: Path, **options: object) -> TrainingData:
+    request = FolderRequest(str(folder), trigger="dantong", mask_source="folder", mask_folder=str(folder.parent / "m"))
+    chosen = replace(EncodeOptions(), **options)  # type: ignore[arg-type]
+    return encode_dataset(load_folder(request), FakeEncoder(), folder.parent / "cache", chosen, Reporter())
+
+
+def test_a_mask_follows_its_picture(folder: Path) -> None:
+    picture(folder, "a.png", (128, 64))
+    half_mask(folder.parent / "m", (128, 64))
+    data = masked(folder, flip=True)
+    (entry,) = data.entries
+    mask, mirrored = data.mask(entry), data.mask(entry, flip=True)
+    assert mask is not None and mirrored is not None
+    assert mask.shape == (1, *data.latent(entry).shape[-2:])
+    assert (mask[..., :5] == 1).all() and (mask[..., 5:] == 0).all()
+    assert torch.equal(mirrored, mask.flip(-1))
+
+
+def test_a_mask_of_another_size_covers_the_same_part(folder: Path) -> None:
+    picture(folder, "a.png", (128, 64))
+    half_mask(folder.parent / "m", (256, 128))
+    data = masked(folder)
+    mask = data.mask(data.entries[0])
+    assert mask is not None and float(mask.mean()) == 0.5
+
+
+def test_another_mask_is_another_run(folder: Path) -> None:
+    picture(folder, "a.png", (128, 64))
+    half_mask(folder.parent / "m", (128, 64))
+    first = masked(folder).fingerprint
+    Image.new("L", (128, 64), 200).save(folder.parent / "m" / "a.png")
+    data = masked(folder)
+    mask = data.mask(data.entries[0])
+    assert mask is not None and mask.unique().tolist() == pytest.approx([200 / 255])
+    assert len({first, data.fingerprint, encode(folder).fingerprint}) == 3
+
+
+def test_alpha_as_mask(folder: Path) -> None:
+    folder.mkdir()
+    image = Image.new("RGBA", (64, 64), (9, 9, 9, 255))
+    image.paste((200, 0, 0, 0), (0, 0, 32, 64))
+    image.save(folder / "a.png")
+    request = FolderRequest(str(folder), trigger="dantong", mask_source="alpha")
+    cache = folder.parent / "cache"
+    data = encode_dataset(load_folder(request), FakeEncoder(), cache, EncodeOptions(), Reporter())
+    mask = data.mask(data.entries[0])
+    assert mask is not None and (mask[..., :4] == 0).all() and (mask[..., 4:] == 1).all()

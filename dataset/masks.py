@@ -1,0 +1,120 @@
+"""Masks: which part of a picture is learned, white or opaque where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..errors import DanluError
+from . import paths
+from .images import IMAGE_SUFFIXES, UnreadableImage, opened, probe, reason
+from .listing import FoundFile, list_files
+from .model import FolderRequest, Picture, counted, listed
+
+SAME_SHAPE = 0.02
+"""How far the proportions of a mask may be from those of its picture."""
+
+
+def with_masks(pictures: Sequence[Picture], request: FolderRequest) -> tuple[list[Picture], list[str]]:
+    """The pictures with their masks, and what the user should know. Raises DanluError where none has one."""
+    if request.mask_source == "none":
+        return list(pictures), []
+    found = _of_folder(request) if request.mask_source == "folder" else None
+    masked = [replace(picture, mask=_mask(picture, found)) for picture in pictures]
+    without = [picture.name for picture in masked if picture.mask is None]
+    if len(without) == len(masked):
+        raise DanluError(_nothing(request))
+    notes = [f"Without a mask, trained as a whole: {listed(without)}"] if without else []
+    return masked, notes + _checked(masked)
+
+
+def mask_folder(request: FolderRequest) -> Path:
+    if not request.mask_folder.strip():
+        raise DanluError("The input 'mask_folder' is empty, but mask_source is folder. Type the folder with the masks.")
+    found = paths.find(request.mask_folder, request.roots, "mask_folder")
+    if not found.is_dir():
+        raise DanluError(f"The input 'mask_folder': {found} is no folder. Give the folder with the masks.")
+    return found
+
+
+def open_mask(picture: Picture) -> Image.Image:
+    """The upright mask, 8-bit grey, in the size of its own file."""
+    assert picture.mask is not None
+    try:
+        with opened(picture.mask) as image:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise reason(error) from error
+    if picture.mask == picture.path:
+        return upright.convert("RGBA").getchannel("A")
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        raise UnreadableImage("a mask must be an 8-bit picture")
+    return upright.convert("RGB").convert("L")
+
+
+def _of_folder(request: FolderRequest) -> dict[str, FoundFile]:
+    files = list_files(mask_folder(request), True)
+    images = [file for file in files if file.suffix in IMAGE_SUFFIXES]
+    # By name alone too: masks often lie in one folder, whatever folders their pictures are in.
+    flat = {file.path.stem.casefold(): file for file in reversed(images)}
+    return {**flat, **{file.stem: file for file in images}}
+
+
+def _mask(picture: Picture, found: dict[str, FoundFile] | None) -> Path | None:
+    if found is None:
+        return picture.path if _has_alpha(picture.path) else None
+    mask = found.get(FoundFile(picture.path, picture.name, 1).stem) or found.get(picture.path.stem.casefold())
+    return None if mask is None else mask.path
+
+
+def _has_alpha(path: Path) -> bool:
+    try:
+        with opened(path) as image:
+            return bool(image.has_transparency_data)
+    except Exception as error:
+        raise DanluError(f"The picture {path} cannot be read any more. Queue again.") from error
+
+
+def _nothing(request: FolderRequest) -> str:
+    if request.mask_source == "alpha":
+        return (
+            "mask_source is alpha, but no picture has an alpha channel. "
+            "Save the pictures as .png with transparency, or choose folder or none."
+        )
+    return (
+        f"No mask in {mask_folder(request)} is named like a picture. "
+        "The mask of cat.png is cat.png (or cat.jpg, ...) in that folder."
+    )
+
+
+def _checked(pictures: Sequence[Picture]) -> list[str]:
+    """Raises DanluError for masks of another shape; names those of another size, and those that leave nothing."""
+    resized, blank = [], []
+    for picture in pictures:
+        if picture.mask is None:
+            continue
+        try:
+            height, width = probe(picture.mask).size
+            nothing = not np.asarray(open_mask(picture)).any()
+        except (UnreadableImage, OSError) as error:
+            raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it again as a .png.") from error
+        of_picture = picture.size[1] / picture.size[0]
+        if abs(width / height / of_picture - 1.0) > SAME_SHAPE:
+            shape = f"{width}x{height}"
+            raise DanluError(
+                f"The mask {picture.mask} is {shape}, but its picture {picture.name} is "
+                f"{picture.size[1]}x{picture.size[0]}. Make the mask as large as its picture."
+            )
+        if (height, width) != picture.size:
+            resized.append(picture.name)
+        if nothing:
+            blank.append(picture.name)
+    notes = [f"Mask of another size, resized: {listed(resized)}"] if resized else []
+    if blank:
+        notes.append(f"{counted(len(blank), 'mask')} black all over, of which nothing is learned: {listed(blank)}")
+    return notes
