@@ -22,6 +22,9 @@ import comfy.ops
 import torch
 from torch import Tensor, nn
 
+from .frozen_norms import FrozenNorm, FrozenPlainNorm, is_plain_layer_norm
+from .weights import alias, borrowed_weight, is_plain, own
+
 
 @contextmanager
 def aliases(root: nn.Module) -> Iterator[None]:
@@ -31,47 +34,16 @@ def aliases(root: nn.Module) -> Iterator[None]:
         for module in root.modules():
             for table in (module._parameters, module._buffers):
                 for name, tensor in list(table.items()):
-                    if tensor is not None and tensor.is_inference() and _is_plain(tensor):
-                        alias = _alias(tensor)
-                        kept.append((table, name, tensor, alias))
-                        table[name] = alias  # type: ignore[assignment]
+                    if tensor is not None and tensor.is_inference() and is_plain(tensor):
+                        other = alias(tensor)
+                        kept.append((table, name, tensor, other))
+                        table[name] = other  # type: ignore[assignment]
         yield
     finally:
-        for table, name, tensor, alias in kept:
+        for table, name, tensor, other in kept:
             # What the host has replaced meanwhile (it may move weights) is its own business.
-            if table.get(name) is alias:
+            if table.get(name) is other:
                 table[name] = tensor
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    # The host's QuantizedTensor has no storage of its own; its layers are always frozen ones.
-    return type(tensor) in (Tensor, nn.Parameter)
-
-
-def _alias(tensor: Tensor) -> Tensor:
-    empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-    alias = empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
-    # The host's DynamicVRAM notes on the tensor itself in which dtype its page is laid out.
-    alias.__dict__.update(tensor.__dict__)
-    return alias
-
-
-@contextmanager
-def borrowed_weight(module: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The layer's weight and bias in the dtype and on the device of `like`, given back on exit."""
-    weight, bias, stream = comfy.ops.cast_bias_weight(module, like, offloadable=True)
-    try:
-        yield _usable(weight), None if bias is None else _usable(bias)
-    finally:
-        comfy.ops.uncast_bias_weight(module, weight, bias, stream)
-
-
-def _usable(tensor: Tensor) -> Tensor:
-    if not _is_plain(tensor):
-        # The host leaves a weight quantised when its nominal dtype is the one that was asked for.
-        return tensor.dequantize()
-    # A page of the host's DynamicVRAM that was filled while it sampled is an inference tensor.
-    return _alias(tensor) if tensor.is_inference() else tensor
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -81,7 +53,7 @@ class _FrozenLinear(torch.autograd.Function):
     def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         ctx.module = module
         # Detached: the host's quantised layers would choose an autograd function of their own.
-        return _own(forward(x.detach()))
+        return own(forward(x.detach()))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
@@ -97,7 +69,7 @@ class _FrozenConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, module: Any, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         ctx.module, ctx.shape = module, x.shape
-        return _own(forward(x))
+        return own(forward(x))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
@@ -121,32 +93,6 @@ class _FrozenConv(torch.autograd.Function):
         return None, None, found[0]
 
 
-class _FrozenNorm(torch.autograd.Function):
-    """A norm: keeps its input and computes again in backward, while it holds the weight."""
-
-    @staticmethod
-    def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        ctx.module = module
-        ctx.save_for_backward(x)
-        return _own(forward(x))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
-        (x,) = ctx.saved_tensors
-        with borrowed_weight(ctx.module, x) as (weight, bias), torch.enable_grad():
-            again = x.detach().requires_grad_()
-            return None, None, torch.autograd.grad(_norm(ctx.module, again, weight, bias), again, grad)[0]
-
-
-def _norm(module: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    functional = torch.nn.functional
-    if isinstance(module, nn.GroupNorm):
-        return functional.group_norm(x, module.num_groups, weight, bias, module.eps)
-    if isinstance(module, nn.LayerNorm):
-        return functional.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
-    return functional.rms_norm(x, module.normalized_shape, weight, module.eps)
-
-
 class _FrozenRecompute(torch.autograd.Function):
     """A layer that somebody else runs his own way: keeps its input and runs it again in backward."""
 
@@ -154,7 +100,7 @@ class _FrozenRecompute(torch.autograd.Function):
     def forward(ctx: Any, _module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         ctx.run = forward
         ctx.save_for_backward(x)
-        return _own(forward(x))
+        return own(forward(x))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
@@ -162,11 +108,6 @@ class _FrozenRecompute(torch.autograd.Function):
         with torch.enable_grad():
             again = x.detach().requires_grad_()
             return None, None, torch.autograd.grad(ctx.run(again), again, grad)[0]
-
-
-def _own(output: Tensor) -> Tensor:
-    # Blocks change layer outputs in place, which autograd forbids on views made inside a function.
-    return output.clone() if output._is_view() else output
 
 
 def _padding(module: Any) -> list[int]:
@@ -191,6 +132,8 @@ def _frozen_forward(module: nn.Module) -> Callable[..., Tensor] | None:
 
 
 def _frozen_kind(module: nn.Module) -> Any:
+    if is_plain_layer_norm(module):
+        return FrozenPlainNorm
     linear = hasattr(module, "in_features") and hasattr(module, "out_features")
     conv = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.padding_mode == "zeros"
     norm = isinstance(module, (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm))
@@ -198,7 +141,7 @@ def _frozen_kind(module: nn.Module) -> Any:
         return None
     if _is_overridden(module) or (norm and not isinstance(module, comfy.ops.CastWeightBiasOp)):
         return _FrozenRecompute
-    return _FrozenConv if conv else _FrozenLinear if linear else _FrozenNorm
+    return _FrozenConv if conv else _FrozenLinear if linear else FrozenNorm
 
 
 def _is_overridden(module: nn.Module) -> bool:
@@ -211,7 +154,7 @@ def _is_overridden(module: nn.Module) -> bool:
 def _cast_forward(module: Any) -> Callable[..., Tensor]:
     # `forward_comfy_cast_weights` is what the host itself runs whenever a cast is needed. Quantised layers choose
     # in their own forward between a quantised product and a cast.
-    if isinstance(module, comfy.ops.CastWeightBiasOp) and _is_plain(module.weight):
+    if isinstance(module, comfy.ops.CastWeightBiasOp) and is_plain(module.weight):
         return getattr(module, "forward_comfy_cast_weights", module.forward)
     return module.forward
 
@@ -222,7 +165,7 @@ def frozen_layers(root: nn.Module) -> Iterator[None]:
     replaced: list[tuple[nn.Module, Any]] = []
     try:
         for module in root.modules():
-            if next(module.children(), None) is not None or not _has_weights(module):
+            if next(module.children(), None) is not None or not (_has_weights(module) or is_plain_layer_norm(module)):
                 continue
             forward = _frozen_forward(module)
             if forward is not None:

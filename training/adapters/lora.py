@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..config import LoRAConfig
 from .base import NAME, Adapter
+from .low_rank import add_low_rank
 
 
 class LoraAdapter(Adapter):
@@ -30,6 +31,11 @@ class LoraAdapter(Adapter):
         hidden = self.geometry.run(self.dropout(x.to(self.dtype)), self.down.weight)
         # Scaled where it is small.
         return self.geometry.point(hidden * self.scale, self.up.weight)
+
+    def adapted(self, x: Tensor, output: Tensor) -> Tensor:
+        if self.geometry.kernel:
+            return super().adapted(x, output)
+        return add_low_rank(output, self.dropout(x), self.down.weight, self.up.weight, self.scale)
 
     def outer_parameters(self) -> list[nn.Parameter]:
         return [self.up.weight]
