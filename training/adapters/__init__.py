@@ -7,6 +7,7 @@ base layer into a wrapper, gives the adapter the base's dtype (fp8 has no `mul`)
 """
 
 from .base import Adapter, Borrow, Lender
+from .continued import StartLayer, StartLora
 from .sets import AdapterSet, create_adapter
 
-__all__ = ["Adapter", "AdapterSet", "Borrow", "Lender", "create_adapter"]
+__all__ = ["Adapter", "AdapterSet", "Borrow", "Lender", "StartLayer", "StartLora", "create_adapter"]

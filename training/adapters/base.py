@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import LoRAConfig
+from .continued import StartLayer
 
 NAME = "default"
 """peft's name for the one adapter of a layer."""
@@ -125,6 +126,13 @@ class Adapter(nn.Module):
 
     def start(self, borrow: Borrow) -> None:
         """Called whenever the layer's weight can be read, with the way to read it: kept, while no weight ever is."""
+
+    def go_on_from(self, layer: StartLayer) -> None:
+        """Takes over what a file holds of this layer: from here on the same effect. Before `start`.
+
+        Raises DanluError when an adapter of this size cannot do the same.
+        """
+        raise NotImplementedError
 
     def outer_parameters(self) -> list[nn.Parameter]:
         """Those that LoRA+ moves faster: the matrix that starts at zero; none where there is no such pair."""

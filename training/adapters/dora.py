@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..config import LoRAConfig
 from .base import Borrow
+from .continued import StartLayer
 from .lora import LoraAdapter
 
 
@@ -27,15 +28,23 @@ class DoraAdapter(LoraAdapter):
         self.magnitude = nn.Parameter(torch.zeros(rows))
         self.register_buffer("base_norm", torch.zeros(rows))
         self.base_norm: Tensor
+        self._file_scale: Tensor | None = None
 
     def start(self, borrow: Borrow) -> None:
         self._borrow = borrow
         if self.base_norm.any():
             return
-        with torch.no_grad(), borrow(self.magnitude) as (weight, _):
-            norm = torch.linalg.vector_norm(weight.flatten(1), dim=1)
+        with torch.no_grad():
+            with borrow(self.magnitude) as (weight, _):
+                norm = torch.linalg.vector_norm(weight.flatten(1), dim=1)
             self.base_norm.copy_(norm.clamp_min(torch.finfo(norm.dtype).tiny ** 0.5))
-            self.magnitude.copy_(norm)
+            # What it is of the sum's length: all of it, or what the file says as the host reads it.
+            share = 1.0 if self._file_scale is None else self._file_scale.to(norm) / self.base_norm
+            self.magnitude.copy_(self._norm()[0] * share)
+
+    def go_on_from(self, layer: StartLayer) -> None:
+        super().go_on_from(layer)
+        self._file_scale = layer.tensors.get("dora_scale")
 
     def _norm(self) -> tuple[Tensor, Tensor]:
         """|W + dW| by row, and the layer's bias (zeros where it has none)."""

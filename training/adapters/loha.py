@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...errors import DanluError
 from ..config import LoRAConfig
 from .base import NAME, Adapter
+from .continued import StartLayer
 
 _PARTS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 
@@ -37,6 +39,16 @@ class LohaAdapter(Adapter):
 
         weight = make_weight(*factors, torch.tensor(self.scale, device=x.device))
         return self.geometry.run(x.to(weight.dtype), weight)
+
+    @torch.no_grad()
+    def go_on_from(self, layer: StartLayer) -> None:
+        if layer.rank != self.rank:
+            raise DanluError(
+                f"start_lora: a LoHa of rank {layer.rank} is not one of rank {self.rank}: leave rank at -1."
+            )
+        for part in _PARTS:
+            getattr(self, part).copy_(layer.tensors[part])
+        self.hada_w1_a *= layer.alpha / layer.rank / self.scale
 
     def file_tensors(self) -> dict[str, Tensor]:
         return {**{part: getattr(self, part) for part in _PARTS}, "alpha": torch.tensor(self.alpha)}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..config import LoRAConfig
 from .base import NAME, Adapter, Geometry
+from .continued import StartLayer
 
 _PARTS = ("lokr_w1", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
 
@@ -55,6 +56,18 @@ class LokrAdapter(Adapter):
         if hasattr(self, "lokr_w2"):
             return geometry.run(x, self.lokr_w2.flatten(1) if geometry.kernel else self.lokr_w2)
         return geometry.point(geometry.run(x, self.lokr_w2_b), self.lokr_w2_a)
+
+    @torch.no_grad()
+    def go_on_from(self, layer: StartLayer) -> None:
+        """Factors of any size: tools divide the layer in other ways."""
+        given = dict(layer.tensors)
+        if "lokr_w1_a" in given:
+            given["lokr_w1"] = given.pop("lokr_w1_a") @ given.pop("lokr_w1_b")
+        given["lokr_w1"] = given["lokr_w1"] * (layer.alpha / layer.rank / self.scale)
+        for part in _PARTS:
+            self._parameters.pop(part, None)
+            if part in given:
+                self.register_parameter(part, nn.Parameter(given[part].to(torch.float32, copy=True)))
 
     def file_tensors(self) -> dict[str, Tensor]:
         """The host reads no alpha where both factors are full: there the scale goes into the first."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..config import LoRAConfig
 from .base import NAME, Adapter
+from .continued import StartLayer, resized
 from .low_rank import add_low_rank
 
 
@@ -27,10 +28,24 @@ class LoraAdapter(Adapter):
         self.up = made.lora_B[NAME]
         self.scale = float(made.scaling[NAME])
 
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """What is multiplied: (out, r, ...) and (r, in, ...)."""
+        return self.up.weight, self.down.weight
+
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.geometry.run(self.dropout(x.to(self.dtype)), self.down.weight)
+        up, down = self.factors()
+        hidden = self.geometry.run(self.dropout(x.to(self.dtype)), down)
         # Scaled where it is small.
-        return self.geometry.point(hidden * self.scale, self.up.weight)
+        return self.geometry.point(hidden * self.scale, up)
+
+    @torch.no_grad()
+    def go_on_from(self, layer: StartLayer) -> None:
+        """A larger rank keeps the new rows of A as they are drawn, beside zeros in B; a smaller one is the best
+        approximation."""
+        scale = layer.alpha / layer.rank / self.scale
+        up, down = resized(layer.tensors["lora_up.weight"], layer.tensors["lora_down.weight"], self.rank)
+        self.down.weight.flatten(1)[: len(down)] = down.to(self.dtype)
+        self.up.weight.flatten(1)[:, : len(down)] = (up * scale).to(self.dtype)
 
     def adapted(self, x: Tensor, output: Tensor) -> Tensor:
         if self.geometry.kernel:

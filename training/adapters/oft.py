@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ...errors import DanluError
 from ..config import LoRAConfig
 from .base import Adapter, Borrow
+from .continued import StartLayer
 
 
 class OftAdapter(Adapter):
@@ -49,6 +50,13 @@ class OftAdapter(Adapter):
         blocks = plain.unflatten(-1, self.oft_blocks.shape[:2])
         change = torch.einsum("knm,...kn->...km", self._turn(), blocks).flatten(-2).movedim(-1, dimension)
         return output + change.to(output.dtype)
+
+    @torch.no_grad()
+    def go_on_from(self, layer: StartLayer) -> None:
+        if layer.tensors["oft_blocks"].shape != self.oft_blocks.shape:
+            size = layer.tensors["oft_blocks"].shape[-1]
+            raise DanluError(f"start_lora: an OFT of blocks of {size} is not one of {self.rank}: leave rank at -1.")
+        self.oft_blocks.copy_(layer.tensors["oft_blocks"])
 
     def file_tensors(self) -> dict[str, Tensor]:
         """No alpha: the host would read it as a limit of the rotation."""

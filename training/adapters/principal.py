@@ -56,15 +56,10 @@ class PrincipalAdapter(LoraAdapter):
             made = PeftLinear(shadow, NAME, config=settings, r=self.rank, lora_alpha=self.alpha)  # type: ignore[arg-type]
         return made.lora_A[NAME].weight, made.lora_B[NAME].weight
 
-    def _doubled(self) -> tuple[Tensor, Tensor]:
+    def factors(self) -> tuple[Tensor, Tensor]:
         """B A - B0 A0 = [B - B0, B0] [A; A - A0]: small differences are taken once, and survive rounding to 16 bits."""
         down, up = self.down.weight, self.up.weight
         return torch.cat((up - self.up_start, self.up_start), 1), torch.cat((down, down - self.down_start))
-
-    def forward(self, x: Tensor) -> Tensor:
-        up, down = self._doubled()
-        hidden = self.geometry.run(self.dropout(x.to(self.dtype)), down)
-        return self.geometry.point(hidden * self.scale, up)
 
     def outer_parameters(self) -> list[nn.Parameter]:
         return []
@@ -72,6 +67,6 @@ class PrincipalAdapter(LoraAdapter):
     @torch.no_grad()
     def file_tensors(self) -> dict[str, Tensor]:
         """One LoRA of twice the rank."""
-        up, down = self._doubled()
+        up, down = self.factors()
         alpha = torch.tensor(self.scale * 2 * self.rank)
         return {"lora_up.weight": up, "lora_down.weight": down, "alpha": alpha}

@@ -14,6 +14,7 @@ from ..config import LoRAConfig
 from ..per_block import layer_config
 from ..rng import derive_seed
 from .base import Adapter, Lender
+from .continued import StartLora
 
 
 def create_adapter(layer: nn.Module, config: LoRAConfig, dtype: torch.dtype, seed: int) -> Adapter:
@@ -60,13 +61,32 @@ class AdapterSet:
         cls, layers: Mapping[str, nn.Module], config: LoRAConfig, seed: int, dtype: torch.dtype = torch.float32
     ) -> AdapterSet:
         """New adapters for `layers` (path -> layer). Each starts from hash(seed, path): no order matters."""
+        return cls.continuing(layers, config, seed, None, config, dtype)
+
+    @classmethod
+    def continuing(
+        cls,
+        layers: Mapping[str, nn.Module],
+        config: LoRAConfig,
+        seed: int,
+        start: StartLora | None,
+        asked: LoRAConfig,
+        dtype: torch.dtype = torch.float32,
+    ) -> AdapterSet:
+        """As `create`, for layers that the file `start` holds with its values; `asked` is the config unresolved."""
         adapters: dict[str, Adapter] = {}
         # Nodes run in inference mode, whose tensors autograd refuses.
         with torch.inference_mode(False):
             for name, layer in layers.items():
                 of_layer, lr_scale = layer_config(name, config)
-                adapters[name] = create_adapter(layer, of_layer, dtype, derive_seed(seed, "init", name))
-                adapters[name].lr_scale = lr_scale
+                known = start.layers.get(name) if start else None
+                if start and (of_layer.rank, of_layer.alpha) == (config.rank, config.alpha):
+                    of_layer = start.of_layer(name, of_layer, asked)
+                adapter = create_adapter(layer, of_layer, torch.float32, derive_seed(seed, "init", name))
+                if known:
+                    adapter.go_on_from(known)
+                adapter.lr_scale = lr_scale
+                adapters[name] = adapter.to(dtype)
         return cls(adapters)
 
     def parameters(self) -> list[nn.Parameter]:
