@@ -57,6 +57,61 @@ class DanluPreset(io.ComfyNode):
         return io.NodeOutput(*configs, ui={"text": [text]})
 
 
+class DanluImportConfig(io.ComfyNode):
+    """Another trainer's config as ours."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DanluImportConfig",
+            display_name="Import Config (Danlu)",
+            category=CATEGORY,
+            description=(
+                "Reads an ai-toolkit YAML or a kohya (sd-scripts, musubi-tuner) TOML, and says what was converted, "
+                "what is set at other nodes, and what is not converted."
+            ),
+            search_aliases=["ai-toolkit", "kohya", "sd-scripts", "musubi", "yaml", "toml", "recipe"],
+            inputs=[
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    placeholder="paste an ai-toolkit YAML or a kohya TOML",
+                    tooltip="The config's text. Leave it empty to read a file.",
+                ),
+                io.String.Input(
+                    "file",
+                    default="",
+                    placeholder="a file in ComfyUI's input folder",
+                    tooltip="Name of a .yaml, .json or .toml file below ComfyUI's input folder, in place of a text.",
+                ),
+            ],
+            outputs=[*_config_outputs(), io.String.Output("report", display_name="report")],
+            hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, text: str, file: str) -> str:
+        """Runs again when the file on disk has changed."""
+        from ..host.importing import config_fingerprint
+
+        return text if text.strip() else config_fingerprint(file)
+
+    @classmethod
+    def execute(cls, text: str, file: str) -> io.NodeOutput:
+        from ..errors import DanluError
+        from ..host.importing import config_text
+        from ..host.report import NodeReporter
+        from ..training.imports import import_config
+
+        if text.strip() and file.strip():
+            raise DanluError("Import Config: text and file are both given. Empty one of them.")
+        found = import_config(config_text(file) if file.strip() else text)
+        NodeReporter(cls.hidden.unique_id).text(found.report)
+        return io.NodeOutput(found.lora, found.training, found.report, ui={"text": [found.report]})
+
+
 def _config_outputs() -> list[io.Output]:
     return [
         LoRAConfigType.Output("lora_config", display_name="lora_config"),
@@ -64,4 +119,4 @@ def _config_outputs() -> list[io.Output]:
     ]
 
 
-NODES = [DanluPreset]
+NODES = [DanluPreset, DanluImportConfig]
