@@ -50,7 +50,8 @@ class LoraAdapter(Adapter):
     def adapted(self, x: Tensor, output: Tensor) -> Tensor:
         if self.geometry.kernel:
             return super().adapted(x, output)
-        return add_low_rank(output, self.dropout(x), self.down.weight, self.up.weight, self.scale)
+        up, down = self.factors()
+        return add_low_rank(output, self.dropout(x), down, up, self.scale)
 
     def outer_parameters(self) -> list[nn.Parameter]:
         return [self.up.weight]
