@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from .config import LoRAConfig, TrainingConfig, as_dict, filled, is_auto
+from .config import OWN_RATE, LoRAConfig, TrainingConfig, as_dict, filled, is_auto
 from .presets import Setting, preset_settings
 
 
@@ -41,7 +41,7 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "gradient_accumulation": 1,
         "precision": "auto",
         # The safe default of correctness; memory rules belong to presets and the planner.
-        "gradient_checkpointing": "off",
+        "gradient_checkpointing": "auto",  # what is there at the time decides: `training.settle`
         "sigma_min": 0.0,
         "sigma_max": 1.0,
         "loss": "mse",
@@ -166,7 +166,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Resolved:
-    """Configs without any auto left, and lines that say what was chosen for the user, and from where."""
+    """Configs with only what the device decides left on auto (precision, gradient_checkpointing), and lines that say
+    what was chosen for the user, and from where."""
 
     lora: LoRAConfig
     training: TrainingConfig
@@ -197,14 +198,25 @@ def resolve(
     values["schedule_steps"] = horizon
     values["prior_preservation"] = float(regularised)
     rate = values["learning_rate"] if is_auto(training.learning_rate) else training.learning_rate
-    values["text_encoder_learning_rate"] = rate / 2
+    optimizer = values["optimizer"] if is_auto(training.optimizer) else training.optimizer
+    own = _of_optimizer(optimizer)
+    values |= own
+    values["text_encoder_learning_rate"] = rate if own else rate / 2
     values["warmup_steps"] = horizon // 50
     values["alpha"] = float(values["rank"] if is_auto(lora.rank) else lora.rank)
     chosen = {
-        name: values[name] for config in (lora, training) for name, value in as_dict(config).items() if is_auto(value)
+        name: values[name]
+        for config in (lora, training)
+        for name, value in as_dict(config).items()
+        if is_auto(value) and (name != "gradient_checkpointing" or not is_auto(values[name]))
     }
     by_preset = {name: setting for name, setting in preset.items() if name in chosen}
-    lines = _explained(row, {name: value for name, value in chosen.items() if name not in by_preset})
+    by_optimizer = {name: value for name, value in chosen.items() if name in own and name not in by_preset}
+    told = {**by_preset, **by_optimizer}
+    lines = _explained(row, {name: value for name, value in chosen.items() if name not in told})
+    if by_optimizer:
+        found = ", ".join(f"{name} {_shown(value)}" for name, value in by_optimizer.items())
+        lines = (f"auto for {optimizer}, which finds its own: {found}", *lines)
     if by_preset:
         title = f"preset {lora.preset or training.preset}"
         lines = (f"{title}: " + "; ".join(f"{n} {_shown(s.value)} ({s.reason})" for n, s in by_preset.items()), *lines)
@@ -214,6 +226,10 @@ def resolve(
 
 
 def _preset_of(config: LoRAConfig | TrainingConfig, family: str, row: Mapping[str, Any]) -> dict[str, Setting]:
+def _of_optimizer(optimizer: str) -> dict[str, Any]:
+    return {"learning_rate": OWN_RATE[optimizer]} if optimizer in OWN_RATE else {}
+
+
     """What the config's preset says of the config's own fields."""
     settings = preset_settings(config.preset, family, row)
     return {name: setting for name, setting in settings.items() if name in as_dict(config)}

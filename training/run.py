@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,15 @@ from ..errors import DanluError
 from .adapters import AdapterSet
 from .config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
 from .data import TrainingData
+from .disk import check_disk, checkpoint_interval, disk_needs
 from .facts import checkpoint_facts
 from .families import Resolved, resolve
 from .length import planned_steps
 from .loop import StepLog, Trainer
+from .memory import needs
 from .model import BaseModel
 from .reporter import Reporter
+from .settle import as_made, settled
 from .store import LoraModel, RunHandle, RunStore, run_id
 from .targets import select
 
@@ -52,8 +54,18 @@ class TrainResult:
     summary: str
 
 
-def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
-    """Trains, or answers from disk when this very run has reached the step before."""
+@dataclass(frozen=True)
+class Outline:
+    """What a request comes to, before anything is loaded."""
+
+    steps: int
+    resolved: Resolved
+    """Its gradient_checkpointing may still be "auto"."""
+    store: RunStore
+
+
+def outlined(request: TrainRequest) -> Outline:
+    """Raises DanluError for values that cannot work."""
     steps = checked_steps(request.steps)
     check(request.lora)
     check(request.training)
@@ -64,12 +76,19 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     resolved = resolve(
         request.model.family, flow, request.lora, request.training, steps, regularised, request.model.shift
     )
-    summary = describe(request.data, resolved.training, steps)
+    return Outline(steps, resolved, RunStore(request.runs_folder / run_id(_identity(request, resolved))))
+
+
+def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
+    """Trains, or answers from disk when this very run has reached the step before."""
+    outline = outlined(request)
+    steps, store = outline.steps, outline.store
+    summary = describe(request.data, outline.resolved.training, steps)
     reporter.text(summary)
-    manifest = _manifest(request, resolved)
-    store = RunStore(request.runs_folder / run_id(manifest))
-    if not store.checkpoint_path(steps).exists():
-        _train(request, resolved, steps, store, manifest, reporter)
+    if store.checkpoint_path(steps).exists():
+        resolved = as_made(outline.resolved, store)
+    else:
+        resolved = _train(request, outline, reporter)
     handle = RunHandle(store.folder, steps, request.name)
     lora = LoraModel(store.load_checkpoint(steps)[0], handle)
     return TrainResult(lora, handle, store.losses(steps), resolved, summary)
@@ -111,19 +130,26 @@ def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
     }
 
 
-def _train(
-    request: TrainRequest,
-    resolved: Resolved,
-    steps: int,
-    store: RunStore,
-    manifest: Mapping[str, Any],
-    reporter: Reporter,
-) -> None:
-    layers = select(request.model.network, resolved.lora)
-    adapters = AdapterSet.create(layers, resolved.lora, request.seed)
-    store.start(manifest)
+def _identity(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
+    """The manifest without what changes memory and time only: a run that ran out of memory goes on with it."""
+    manifest = _manifest(request, resolved)
+    del manifest["training"]["gradient_checkpointing"]
+    return manifest
+
+
+def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resolved:
+    """The values that it trained with."""
+    steps, store = outline.steps, outline.store
+    layers = select(request.model.network, outline.resolved.lora)
+    adapters = AdapterSet.create(layers, outline.resolved.lora, request.seed)
+    trainer = Trainer(request.model, request.data, adapters, outline.resolved.training, request.seed, reporter)
+    needed = needs(adapters.parameters(), trainer.config, activations=0)
+    algorithm = outline.resolved.lora.algorithm
+    check_disk(disk_needs(needed, algorithm, steps, request.save_every, request.keep_last, request.runs_folder))
+    resolved, activations = settled(outline.resolved, trainer, store)
+    store.start(_manifest(request, resolved))
     store.write_names(request.model.file_names([f"diffusion_model.{name}" for name in layers]))
-    every = max(1, steps // 10) if request.save_every < 1 else request.save_every
+    every = checkpoint_interval(request.save_every, steps)
 
     def finish_step(entry: StepLog) -> None:
         store.append_log(entry)
@@ -133,5 +159,5 @@ def _train(
             store.keep_last(request.keep_last, steps)
 
     log.info("%d adapters of rank %d; %s", len(layers), resolved.lora.rank, "; ".join(resolved.choices))
-    trainer = Trainer(request.model, request.data, adapters, resolved.training, request.seed, reporter, finish_step)
-    trainer.run(steps)
+    replace(trainer, config=resolved.training, activations=activations, on_step=finish_step).run(steps)
+    return resolved

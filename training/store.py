@@ -1,9 +1,9 @@
 """A run on disk: manifest, log and checkpoints, in a folder named by what decides the run's result.
 
-    <runs>/<id>/manifest.json            base, data, configs, seed: what the id is computed from
-    <runs>/<id>/names.json               what other programs call the trained layers
-    <runs>/<id>/log.jsonl                one line a step
-    <runs>/<id>/checkpoints/000250.safetensors
+<runs>/<id>/manifest.json            base, data, configs, seed: what the id is computed from
+<runs>/<id>/names.json               what other programs call the trained layers
+<runs>/<id>/log.jsonl                one line a step
+<runs>/<id>/checkpoints/000250.safetensors
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RunHandle:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        return RunStore(self.folder).manifest()
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Those up to this handle's step, oldest first."""
@@ -67,6 +67,13 @@ class RunStore:
     folder: Path
 
     @property
+    def manifest_path(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def manifest(self) -> dict[str, Any]:
+        return json.loads(self.manifest_path.read_text(encoding="utf-8"))
+
+    @property
     def log_path(self) -> Path:
         return self.folder / "log.jsonl"
 
@@ -74,7 +81,7 @@ class RunStore:
         """A fresh run: whatever an unfinished one left under the same id is removed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "checkpoints").mkdir(parents=True)
-        write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+        write_atomically(self.manifest_path, json.dumps(manifest, indent=1, sort_keys=True).encode())
 
     def write_names(self, names: FileNames) -> None:
         write_atomically(self.folder / "names.json", json.dumps(names.as_json(), indent=1).encode())

@@ -13,8 +13,8 @@ from danlu.training.families import FAMILIES, resolve
 def test_nothing_is_left_open(family: str, flow: bool) -> None:
     found = resolve(family, flow, LoRAConfig(), TrainingConfig(), steps=1000)
     values = {**as_dict(found.lora), **as_dict(found.training)}
-    # Precision stays the device's choice: the same weights may be on another one tomorrow.
-    assert {name for name, value in values.items() if is_auto(value)} == {"precision"}
+    # These stay the device's choice: the same weights may be on another one tomorrow.
+    assert {name for name, value in values.items() if is_auto(value)} == {"precision", "gradient_checkpointing"}
     check(found.lora)
     check(found.training)
 
@@ -22,6 +22,7 @@ def test_nothing_is_left_open(family: str, flow: bool) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_choice_is_told_with_its_value_and_where_it_comes_from(family: str) -> None:
     said = {"learning_rate", "include", "exclude", "per_block", "optimizer_args", "preset", "length"}
+    said.add("gradient_checkpointing")  # once it is settled
     found = resolve(family, True, LoRAConfig(), TrainingConfig(learning_rate=5e-5), steps=1000)
     of_family, of_all = found.choices
     row = FAMILIES[family]

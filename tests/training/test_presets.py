@@ -57,7 +57,7 @@ def test_memory_decides() -> None:
     assert values("12 GB", "flux") == (16, "attention", "on")
     assert values("16 GB", "flux") == (32, "attention+mlp", "on")
     assert values("24 GB+", "flux") == (32, "attention+mlp", "on")
-    assert values("auto", "flux") == (32, "attention+mlp", "off")
+    assert values("auto", "flux") == (32, "attention+mlp", "auto")
 
 
 @pytest.mark.parametrize(
