@@ -23,8 +23,10 @@ CHROMA_GUIDANCE = 0.0
 def row_conditions(model: Any, noise: Tensor, row: RowCondition, device: torch.device) -> dict[str, Any]:
     """One row's conditioning, as `comfy.samplers.encode_model_conds` makes it; `noise` (1, channels, ...)."""
     height, width = row.target_size
+    # A text encoder may give no pooled text, which the host passes on as None.
+    texts = {"pooled_output": None, **{name: value.to(device) for name, value in row.text.extras.items()}}
     conds = model.extra_conds(
-        **{name: value.to(device) for name, value in row.text.extras.items()},
+        **texts,
         **_pictures(model, row, device),
         cross_attn=row.text.cross_attn.to(device),
         noise=noise,

@@ -29,6 +29,9 @@ from .frozen import aliases, borrowed_weight, frozen_layers
 from .memory import card_of
 from .names import file_names
 
+_NO_BACKWARD = "no autograd formula was registered"
+"""What torch says of a fused kernel that the host uses although it was told that it is training."""
+
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -176,6 +179,13 @@ class HostModel:
                 comfy.model_management.in_training = True
                 self.model.manual_cast_dtype = self._compute_dtype(precision)
                 yield
+            except RuntimeError as error:
+                if _NO_BACKWARD in str(error):
+                    raise DanluError(
+                        f"model: {type(self.model).__name__} runs a kernel of ComfyUI that has no backward "
+                        f"({str(error).splitlines()[0]}). This family cannot be trained on this version of ComfyUI."
+                    ) from error
+                raise
             finally:
                 comfy.model_management.in_training, self.model.manual_cast_dtype = before
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from .. import host_process
-from .table import KINDS, Kind
+from .kind import Kind
+from .table import KINDS
 
 host_process.prepare()
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from danlu.training.data import Conditioning, Entry, TrainingData
 
 from ..host.support import Base, seeded
-from .table import Kind
+from .kind import Kind
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def _of_class(path: Path, kind: Kind, dtype: torch.dtype) -> comfy.model_patcher
 
 def _config(kind: Kind, dtype: torch.dtype) -> Any:
     config = getattr(comfy.supported_models, kind.config)(dict(kind.unet))
+    config.unet_config.update(kind.unet)
     cast = comfy.model_management.unet_manual_cast(dtype, torch.device("cpu"), config.supported_inference_dtypes)
     config.set_inference_dtype(dtype, cast)
     return config

@@ -1,0 +1,153 @@
+"""Families that have no start values of their own: the generic path carries them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .kind import Kind
+from .layouts import FLUX, QWEN, flux_like
+
+HUNYUAN: dict[str, Any] = flux_like(
+    "txt_ids_dims",
+    image_model="hunyuan_video",
+    vec_in_dim=None,
+    theta=256,
+    meanflow=False,
+    byt5=False,
+    use_cond_type_embedding=False,
+    vision_in_dim=None,
+    meanflow_sum=False,
+)
+
+GENERIC: tuple[Kind, ...] = (
+    Kind(
+        "hunyuan_image",
+        "HunyuanImage 2.1",
+        "HunyuanImage21",
+        {**HUNYUAN, "in_channels": 64, "out_channels": 64, "patch_size": [1, 1], "axes_dim": [64, 64]},
+        "flow",
+        (64, 3, 3),
+        (5, 64),
+    ),
+    Kind(
+        "hunyuan_video15",
+        "HunyuanVideo 1.5",
+        "HunyuanVideo15",
+        {
+            **HUNYUAN,
+            "in_channels": 65,
+            "out_channels": 32,
+            "patch_size": [1, 1, 1],
+            "vision_in_dim": 1152,
+            "use_cond_type_embedding": True,
+            "meanflow_sum": True,
+        },
+        "flow",
+        (32, 2, 3, 3),
+        (5, 64),
+    ),
+    Kind(
+        "auraflow",
+        "AuraFlow",
+        "AuraFlow",
+        {"cond_seq_dim": 48, "n_layers": 2, "n_double_layers": 1, "dim": 128, "n_heads": 2, "max_seq": 64}
+        | {"global_conddim": 128},
+        "flow",
+        (4, 4, 4),
+        (5, 48),
+        detected=False,
+        family="generic",
+    ),
+    Kind(
+        "kandinsky5",
+        "Kandinsky 5 video",
+        "Kandinsky5",
+        {
+            "image_model": "kandinsky5",
+            "model_dim": 64,
+            "axes_dims": (8, 12, 12),
+            "time_dim": 32,
+            "ff_dim": 96,
+            "visual_embed_dim": 132,
+            "num_text_blocks": 1,
+            "num_visual_blocks": 1,
+            "in_text_dim": 48,
+            "in_text_dim2": 40,
+        },
+        "flow",
+        (16, 2, 4, 4),
+        (5, 48),
+        {"pooled_output": (1, 40)},
+        detected=False,
+        family="generic",
+    ),
+    Kind(
+        "ideogram4",
+        "Ideogram 4",
+        "Ideogram4",
+        {
+            "image_model": "ideogram4",
+            "in_channels": 128,
+            "num_layers": 1,
+            "num_attention_heads": 1,
+            "attention_head_dim": 128,
+            "intermediate_size": 192,
+            "adaln_dim": 64,
+            "llm_features_dim": 48,
+        },
+        "flow",
+        (128, 3, 3),
+        (5, 48),
+        detected=False,
+        family="generic",
+    ),
+    Kind(
+        "omnigen2",
+        "OmniGen2",
+        "Omnigen2",
+        {
+            "image_model": "omnigen2",
+            "hidden_size": 120,
+            "num_layers": 1,
+            "num_refiner_layers": 1,
+            "num_attention_heads": 3,
+            "num_kv_heads": 1,
+            "multiple_of": 32,
+            "axes_dim_rope": [16, 12, 12],
+            "axes_lens": [1024, 1664, 1664],
+            "text_feat_dim": 48,
+            "timestep_scale": 1000.0,
+        },
+        "flow",
+        (16, 4, 4),
+        (5, 48),
+        masked=True,
+        detected=False,
+        family="generic",
+        # It refines pictures to start from, and there is none.
+        dead=r"ref_image_refiner\.",
+    ),
+    Kind(
+        "longcat",
+        "LongCat-Image",
+        "LongCatImage",
+        {**FLUX, "guidance_embed": False, "vec_in_dim": None, "context_in_dim": 3584, "txt_ids_dims": [1, 2]},
+        "flow",
+        (16, 4, 4),
+        (5, 3584),
+        family="generic",
+    ),
+    Kind(
+        "mage_flow",
+        "Mage-Flow",
+        "MageFlow",
+        {**{k: QWEN[k] for k in ("num_layers", "num_attention_heads")}, "attention_head_dim": 32}
+        | {"image_model": "mage_flow", "in_channels": 128, "joint_attention_dim": 48, "axes_dims_rope": (8, 12, 12)},
+        "flow",
+        (128, 3, 3),
+        (5, 48),
+        detected=False,
+        family="generic",
+        dead=r"transformer_blocks\.1\.(txt_mlp|attn\.(to_add_out|add_q_proj))\.",
+    ),
+)
