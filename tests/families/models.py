@@ -68,13 +68,17 @@ def _config(kind: Kind, dtype: torch.dtype) -> Any:
     return config
 
 
+def network_of(kind: Kind, device: str = "cpu") -> nn.Module:
+    """As the host's class builds it, without weights worth the name."""
+    return _config(kind, torch.float32).get_model({}, "", device=torch.device(device)).diffusion_model
+
+
 def model_file(folder: Path, kind: Kind) -> Path:
     """The family's file in `folder`, made when it is not there yet; the same bytes on every machine."""
     path = folder / (kind.file or f"{kind.name}.safetensors")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        network = _config(kind, torch.float32).get_model({}, "").diffusion_model
-        weights = random_weights(network)
+        weights = random_weights(network_of(kind))
         weights |= {mark: seeded(mark, 8) for mark in kind.marks}
         save_file({name: weight.contiguous() for name, weight in weights.items()}, path)
     return path
