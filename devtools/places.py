@@ -25,7 +25,14 @@ class Pins:
     # The host imports torchaudio at start; its own pin would pull another torch, hence --no-deps.
     torchaudio: str = "torchaudio==2.11.0"
     build: tuple[str, ...] = ("setuptools>=69",)
-    dev: tuple[str, ...] = ("pytest>=8", "ruff>=0.12", "mypy>=1.15", "playwright>=1.50")
+    dev: tuple[str, ...] = (
+        "pytest>=8",
+        "ruff>=0.12",
+        "mypy>=1.15",
+        "playwright>=1.50",
+        "prodigyopt>=1.1",
+        "schedulefree>=1.4",
+    )
     pythons: tuple[tuple[int, int], tuple[int, int]] = ((3, 10), (3, 13))
     # On Linux it takes 7.8 GB at most, torch's CUDA libraries being the largest part; pip's own cache comes on top.
     disk_gb: float = 9.0

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
+from .rng import GeneratorStates, kept_generators
+
 Run = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 
 
@@ -24,16 +26,13 @@ class _RandomState:
     """Torch's generators as they are now: adapter dropout has to draw the same once more."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
-        self.cpu = torch.get_rng_state()
-        self.cuda = [torch.cuda.get_rng_state(device) for device in self.devices]
+        self.devices = {t.device for t in tensors}
+        self.states = GeneratorStates(*self.devices)
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
-        with torch.random.fork_rng(devices=self.devices):
-            torch.set_rng_state(self.cpu)
-            for device, state in zip(self.devices, self.cuda, strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with kept_generators(*self.devices):
+            self.states.restore()
             yield
 
 
@@ -166,12 +165,14 @@ def _is_block(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def checkpointed(network: nn.Module, adapters: dict[str, nn.Module]) -> Iterator[None]:
+def checkpointed(
+    network: nn.Module, adapters: dict[str, nn.Module], blocks: dict[str, nn.Module] | None = None
+) -> Iterator[None]:
     """Checkpoints every block of `network` for the time of the context.
 
     `adapters`: path of a layer -> its adapter; a block's gradient function has to know the adapters inside it.
     """
-    blocks = blocks_of(network)
+    blocks = blocks_of(network) if blocks is None else blocks
     before = {name: block.__dict__.get("forward") for name, block in blocks.items()}
     try:
         for name, block in blocks.items():

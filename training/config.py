@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from ..errors import DanluError
+from .arguments import optimizer_arguments
 from .length import checked_length
 from .presets import parsed
 
@@ -19,6 +20,8 @@ AUTO_NUMBER = -1
 ALGORITHMS = ("auto", "lora", "dora", "rslora", "pissa", "olora", "loha", "lokr", "oft")
 TARGETS = ("auto", "attention", "attention+mlp", "all-linear", "all-linear+conv")
 OPTIMIZERS = ("auto", "adamw", "adamw8bit", "adafactor", "lion", "prodigy", "schedulefree", "sgd", "other")
+OWN_RATE = {"prodigy": 1.0}
+"""Learning rate of optimizers that find it themselves: a factor on what they find."""
 LR_SCHEDULERS = ("auto", "constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
 TIMESTEP_SAMPLINGS = (
     "auto",
@@ -100,6 +103,8 @@ class TrainingConfig:
     ema_decay: float = AUTO_NUMBER
     """Of the moving average that is saved in place of the last weights; 0: none."""
     caption_dropout: float = AUTO_NUMBER
+    lr_cycles: int = AUTO_NUMBER
+    """How often cosine_with_restarts falls; auto: 3."""
     lora_plus_ratio: float = AUTO_NUMBER
     """Learning rate of B over that of A (arXiv:2402.12354); 1: equal."""
     preset: str = ""
@@ -153,7 +158,17 @@ def check(config: LoRAConfig | TrainingConfig) -> None:
     checked_length(getattr(config, "length", ""))
     if isinstance(config, TrainingConfig):
         _check_range(config)
+        _check_optimizer(config)
 
+
+def _check_optimizer(config: TrainingConfig) -> None:
+    class_name = optimizer_arguments(config.optimizer_args).class_name
+    if config.optimizer == "other" and not class_name:
+        raise DanluError('optimizer is other: name a class of torch.optim in optimizer_args, e.g. "class=NAdam".')
+    if class_name and config.optimizer != "other":
+        raise DanluError(f"optimizer_args names class={class_name}: choose the optimizer 'other' for that.")
+    if config.optimizer == "schedulefree" and config.lr_scheduler not in (AUTO, "constant"):
+        raise DanluError(f"lr_scheduler is {config.lr_scheduler}, but schedulefree has none: set it to constant.")
 
 def _check_range(config: TrainingConfig) -> None:
     low = 0.0 if is_auto(config.sigma_min) else config.sigma_min
@@ -181,6 +196,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "prior_preservation": (0.0, 100.0),
     "ema_decay": (0.0, 0.999999),
     "lora_plus_ratio": (0.01, 1000.0),
+    "lr_cycles": (1, 1000),
     "weight_decay": (0.0, 10.0),
     "schedule_steps": (1, 10_000_000),
     "warmup_steps": (0, 10_000_000),

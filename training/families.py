@@ -54,6 +54,7 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "ema_decay": 0.0,
         "caption_dropout": 0.05,
         "lora_plus_ratio": 1.0,
+        "lr_cycles": 3,
     }
 )
 
@@ -197,10 +198,10 @@ def resolve(
     horizon = steps if is_auto(training.schedule_steps) else training.schedule_steps
     values["schedule_steps"] = horizon
     values["prior_preservation"] = float(regularised)
-    rate = values["learning_rate"] if is_auto(training.learning_rate) else training.learning_rate
     optimizer = values["optimizer"] if is_auto(training.optimizer) else training.optimizer
     own = _of_optimizer(optimizer)
     values |= own
+    rate = values["learning_rate"] if is_auto(training.learning_rate) else training.learning_rate
     values["text_encoder_learning_rate"] = rate if own else rate / 2
     values["warmup_steps"] = horizon // 50
     values["alpha"] = float(values["rank"] if is_auto(lora.rank) else lora.rank)
@@ -225,11 +226,11 @@ def resolve(
     return Resolved(replace(filled(lora, values), preset=""), settled, lines)
 
 
-def _preset_of(config: LoRAConfig | TrainingConfig, family: str, row: Mapping[str, Any]) -> dict[str, Setting]:
 def _of_optimizer(optimizer: str) -> dict[str, Any]:
     return {"learning_rate": OWN_RATE[optimizer]} if optimizer in OWN_RATE else {}
 
 
+def _preset_of(config: LoRAConfig | TrainingConfig, family: str, row: Mapping[str, Any]) -> dict[str, Setting]:
     """What the config's preset says of the config's own fields."""
     settings = preset_settings(config.preset, family, row)
     return {name: setting for name, setting in settings.items() if name in as_dict(config)}

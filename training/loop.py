@@ -1,31 +1,33 @@
-"""The training loop: steps, optimizer, schedule, progress. It names no model and no widget."""
+"""The training loop: it steps. It names no model and no widget."""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from ..errors import DanluError
 from .adapters import AdapterSet
 from .batches import BatchPlan
 from .checkpointing import checkpointed, mutation_allowed
+from .clock import Clock
 from .config import TrainingConfig
 from .data import Entry, TrainingData
 from .losses import Loss
 from .memory import SAMPLING_FACTOR, needs
 from .model import BaseModel
 from .objective import add_noise, target
+from .optimization import Optimization
+from .optimizers import parameter_groups
 from .prior import Prior
-from .reporter import Reporter, StepReport
-from .rng import derive_seed
+from .reporter import Reporter
+from .rng import derive_seed, kept_generators
 from .rows import Batch, RowMaker
+from .watch import Watch, check_finite
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,8 @@ class Trainer:
         self.objective = Loss.of(self.config, self.model.prediction)
         self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
+        self.watch = Watch()
+        self.optimization: Optimization | None = None
         self._mutates = False
 
     def run(self, steps: int) -> None:
@@ -102,25 +106,25 @@ class Trainer:
         return needs(self.parameters, self.config, activations).total
 
     def _steps(self, steps: int) -> None:
-        optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
-        schedule = _schedule(optimizer, self.config)
-        clock = _Clock(steps)
+        groups = parameter_groups(self.adapters, self.config.learning_rate, self.config.lora_plus_ratio)
+        self.optimization = optimization = Optimization(groups, self.config, self.model.device)
+        clock = Clock(steps)
         for step in range(1, steps + 1):
             self.reporter.check_interrupt()
-            optimizer.zero_grad(set_to_none=True)
+            optimization.forget_gradients()
             loss = self.accumulate(step)
-            _check_finite("loss", loss.rows + loss.prior, step)
-            grad_norm = self._clip()
-            _check_finite("gradient", grad_norm, step)
-            rate = optimizer.param_groups[0]["lr"]
-            optimizer.step()
-            if step < self.config.schedule_steps:
-                # Past its end a cosine would rise again: the last learning rate is kept.
-                schedule.step()
+            self.watch.loss(loss.rows + loss.prior, step)
+            grad_norm = optimization.clip()
+            if not optimization.scaler.is_enabled():
+                check_finite("gradient", grad_norm, step)
+            rate = optimization.learning_rate
+            optimization.step(step)
             self.on_step(StepLog(step, loss.rows, rate, grad_norm, loss.prior))
             self.reporter.step(clock.report(step, loss.rows, rate))
+
+    def weights_to_keep(self) -> AbstractContextManager[None]:
+        """The adapters as a checkpoint shall hold them, for the time of the context."""
+        return self.optimization.weights_to_keep() if self.optimization else nullcontext()
 
     def accumulate(self, step: int) -> Losses:
         """Forward and backward of one optimizer step."""
@@ -158,9 +162,12 @@ class Trainer:
         for rows in self.model.groups(batch.rows, batch.latent.shape):
             with mutation_allowed() if self._mutates else nullcontext():
                 loss = self.loss(batch.select(rows)) * (len(rows) / rows_in_step)
-                (loss * weight).backward()
+                self._scaled(loss * weight).backward()
             total += loss.item()
         return total
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        return self.optimization.scaled(loss) if self.optimization else loss
 
     def _preserving(self, batch: Batch) -> Batch:
         """The target of prior rows: what the base answers, as if nothing had been trained."""
@@ -175,8 +182,7 @@ class Trainer:
     @contextmanager
     def _dropout_seed(self, step: int) -> Iterator[None]:
         """Adapter dropout draws from torch's own generators: seeded by step, and put back as they were."""
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with kept_generators(self.model.device):
             torch.manual_seed(derive_seed(self.seed, step, "dropout"))
             yield
 
@@ -190,47 +196,8 @@ class Trainer:
             wanted = target(kind, batch.latent, batch.noise, batch.sigma)
         return self.objective.rows(answer, wanted, batch.sigma, batch.mask).mean()
 
-    def _clip(self) -> float:
-        limit = self.config.max_grad_norm or math.inf
-        return float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
-
 
 def largest_latent(entries: Sequence[Entry], data: TrainingData) -> tuple[int, ...]:
     """Shape of the largest latent, (channels, ...)."""
     one_per_bucket = {entry.target_size: entry for entry in entries}.values()
     return max((tuple(data.latent(entry).shape) for entry in one_per_bucket), key=math.prod)
-
-
-def _check_finite(what: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise DanluError(
-            f"The {what} became {value} at step {step}: training has diverged. "
-            "Lower the learning rate, or set precision to fp32."
-        )
-
-
-def _schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig) -> torch.optim.lr_scheduler.LRScheduler:
-    from diffusers.optimization import get_scheduler
-
-    name = "constant_with_warmup" if config.lr_scheduler == "constant" else config.lr_scheduler
-    return get_scheduler(
-        name,
-        optimizer,
-        num_warmup_steps=config.warmup_steps,
-        num_training_steps=max(config.schedule_steps, config.warmup_steps + 1),
-    )
-
-
-class _Clock:
-    """Speed as the user feels it: an average that follows the last steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self._last = time.perf_counter()
-        self._mean: float | None = None
-
-    def report(self, step: int, loss: float, learning_rate: float) -> StepReport:
-        now = time.perf_counter()
-        took, self._last = now - self._last, now
-        self._mean = took if self._mean is None else 0.9 * self._mean + 0.1 * took
-        return StepReport(step, self.steps, loss, learning_rate, self._mean, self._mean * (self.steps - step))
