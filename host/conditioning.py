@@ -27,7 +27,7 @@ def row_conditions(model: Any, noise: Tensor, row: RowCondition, device: torch.d
     texts = {"pooled_output": None, **{name: value.to(device) for name, value in row.text.extras.items()}}
     conds = model.extra_conds(
         **texts,
-        **_pictures(model, row, device),
+        **_pictures(model, noise, row, device),
         cross_attn=row.text.cross_attn.to(device),
         noise=noise,
         device=device,
@@ -43,7 +43,7 @@ def row_conditions(model: Any, noise: Tensor, row: RowCondition, device: torch.d
     return {key: cond.process_cond(batch_size=1, device=device, area=None) for key, cond in conds.items()}
 
 
-def _pictures(model: Any, row: RowCondition, device: torch.device) -> dict[str, Any]:
+def _pictures(model: Any, noise: Tensor, row: RowCondition, device: torch.device) -> dict[str, Any]:
     """As the host's nodes put pictures into a conditioning: ReferenceLatent, WanImageToVideo, HunyuanImageToVideo."""
     given: dict[str, Any] = {}
     if row.references:
@@ -51,10 +51,15 @@ def _pictures(model: Any, row: RowCondition, device: torch.device) -> dict[str, 
     if row.start is not None and takes_start_frame(model):
         # The host scales it in place.
         start = row.start.to(device, copy=True)
-        mask = torch.ones_like(start[:, :1])
+        mask = torch.ones((1, 1, *noise.shape[2:]), device=device)
         mask[:, :, :1] = 0.0
-        given |= {"concat_latent_image": start, "concat_mask": mask}
+        given |= {"concat_latent_image": start if pads_with_grey(model) else start[:, :, :1], "concat_mask": mask}
     return given
+
+
+def pads_with_grey(model: Any) -> bool:
+    """Whether the first frame is shown as a whole clip, grey after it. HunyuanVideo is shown the frame by itself."""
+    return isinstance(model, comfy.model_base.WAN21)
 
 
 def can_concat(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

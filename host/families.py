@@ -133,7 +133,7 @@ def takes_start_frame(model: Any) -> bool:
     """Whether the network is shown the first frame of the clip that it is to make, beside the noisy one."""
     if isinstance(model, comfy.model_base.WAN21):
         return model.diffusion_model.patch_embedding.weight.shape[1] > model.latent_format.latent_channels
-    return isinstance(model, comfy.model_base.HunyuanVideoI2V)
+    return isinstance(model, (comfy.model_base.HunyuanVideoI2V, comfy.model_base.HunyuanVideoSkyreelsI2V))
 
 
 def is_ambiguous(family: str, file: str, width: int) -> bool:

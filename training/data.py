@@ -24,6 +24,8 @@ class Conditioning:
     """(1, tokens, width), float32, on the CPU."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """The tensors that came with it (`pooled_output` (1, width), `attention_mask`, ...)."""
+    untrained: Conditioning | None = None
+    """Where the text encoder is being trained: what it gave before."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +115,17 @@ class TrainingData:
         return tuple(self.cache.latent(key)[None].clone() for key in keys)
 
     def start(self, entry: Entry, flip: bool = False) -> Tensor | None:
-        """What an image-to-video model is shown, (1, channels, frames, height, width); None where that was not encoded.
+        """What an image-to-video model is shown, (1, channels, frames, height, width); None for pictures.
 
-        VAEs of videos are causal: a latent of one frame is its first frame and nothing else.
+        Where no clip with grey after its first frame was encoded, the first frame alone: VAEs of videos are causal,
+        so that the first frame of a latent knows of no other.
         """
         flipped = flip and entry.flipped_latent_key is not None
         key = entry.flipped_start_key if flipped else entry.start_key
         if key is not None:
             return self.cache.latent(key)[None].clone()
         latent = self.latent(entry, flip)
-        return latent[None].clone() if latent.ndim == 4 and latent.shape[1] == 1 else None
+        return latent[None, :, :1].clone() if latent.ndim == 4 else None
 
     def conditioning(self, entry: Entry, variant: int = 0) -> Conditioning:
         return self.cache.conditioning(entry.captions[variant % len(entry.captions)])

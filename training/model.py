@@ -27,8 +27,8 @@ class RowCondition:
     references: tuple[Tensor, ...] = ()
     """Latents (1, channels, ...) of the pictures that an edit starts from, as the VAE gave them."""
     start: Tensor | None = None
-    """The clip's first frame followed by mid grey, encoded (1, channels, frames, height, width), as the VAE gave it:
-    what image-to-video models are shown."""
+    """What image-to-video models are shown, (1, channels, frames, height, width), as the VAE gave it: the clip's first
+    frame, followed by mid grey or alone."""
 
 
 class BaseModel(Protocol):

@@ -47,6 +47,18 @@ GENERIC: tuple[Kind, ...] = (
         (5, 64),
     ),
     Kind(
+        "hunyuan_i2v",
+        "HunyuanVideo image to video",
+        "HunyuanVideoI2V",
+        {**HUNYUAN, "in_channels": 33, "patch_size": [1, 2, 2], "vec_in_dim": 768},
+        "flow",
+        (16, 2, 4, 4),
+        (5, 64),
+        {"pooled_output": (1, 768)},
+        family="hunyuan_video",
+        start=True,
+    ),
+    Kind(
         "auraflow",
         "AuraFlow",
         "AuraFlow",

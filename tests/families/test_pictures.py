@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from comfy_extras.nodes_edit_model import ReferenceLatent
+from comfy_extras.nodes_hunyuan import HunyuanImageToVideo
 from comfy_extras.nodes_wan import WanImageToVideo
 from torch import Tensor
 
@@ -140,6 +141,24 @@ def test_the_first_frame_is_shown_as_the_hosts_node_does(name: str, family_folde
     assert mask[:, :, 0].eq(1).all() and mask[:, :, 1:].eq(0).all()
 
 
+def test_hunyuan_is_shown_the_frame_alone_as_the_hosts_node_does(family_folder: Path) -> None:
+    base = loaded(family_folder, "hunyuan_i2v")
+    kind = replace(base.family, start=False)
+    data = family_data(kind)
+    HostModel(base.patcher).check_fits(data)
+    (row,) = rows(base, data, 1)
+    first = data.latent(data.entries[0])[None, :, :1]
+    assert row.start is not None and torch.equal(row.start, first)
+    made = HunyuanImageToVideo.execute(
+        [[row.text.cross_attn, {}]], StartVAE(first.clone()), 32, 32, 5, 1, "v1 (concat)", torch.rand(1, 32, 32, 3)
+    ).args[0]
+    given = {key: made[0][1][key] for key in ("concat_latent_image", "concat_mask")}
+    noise = torch.empty(1, *kind.latent)
+    found = row_conditions(base.patcher.model, noise, row, CPU)
+    assert_equal(found, theirs(base, row.text, given, noise))
+    assert found["c_concat"].cond[:, -1, 0].eq(1).all() and not found["c_concat"].cond[:, :, 1].any()
+
+
 def test_a_single_frame_is_its_own_start(family_folder: Path) -> None:
     base = loaded(family_folder, "wan22_i2v")
     kind = replace(base.family, latent=(16, 1, 4, 4), start=False)
@@ -159,7 +178,7 @@ def test_a_clip_without_its_first_frame_is_refused(family_folder: Path) -> None:
 def test_text_to_video_is_shown_nothing(family_folder: Path) -> None:
     base = loaded(family_folder, "wan21")
     (row,) = rows(base, family_data(replace(base.family, start=True)), 1)
-    assert row.start is not None
+    assert row.start is not None and row.start.shape[2] == 3
     assert "c_concat" not in row_conditions(base.patcher.model, torch.empty(1, *base.family.latent), row, CPU)
 
 
