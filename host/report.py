@@ -5,7 +5,7 @@ from __future__ import annotations
 import comfy.model_management
 import comfy.utils
 
-from ..training.reporter import Reporter, StepReport
+from ..training.reporter import Reporter, StepReport, duration
 
 
 class NodeReporter(Reporter):
@@ -32,7 +32,7 @@ class NodeReporter(Reporter):
     def step(self, report: StepReport) -> None:
         self.text(
             f"step {report.step:,} / {report.steps:,} · loss {report.loss:.4f} · "
-            f"{_speed(report.seconds_per_step)} · {_duration(report.seconds_left)} left"
+            f"{_speed(report.seconds_per_step)} · {duration(report.seconds_left)} left"
         )
         self.progress(report.step, report.steps)
 
@@ -42,9 +42,3 @@ class NodeReporter(Reporter):
 
 def _speed(seconds: float) -> str:
     return f"{seconds:.2f} s/step" if seconds >= 1 else f"{1 / max(seconds, 1e-9):.1f} steps/s"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -29,7 +29,7 @@ _CUTS = (4, 2)
 @dataclass(frozen=True)
 class DryStep:
     peak: int
-    """Bytes over those of base and adapters at the step's peak: activations and gradients."""
+    """Bytes over those of base, adapters and gradients, at their most."""
     seconds: float
 
 
@@ -89,6 +89,9 @@ def _needs(trainer: Trainer, checkpointing: str) -> Needs:
 
 
 def _measured(trainer: Trainer) -> int:
+    # Gradients that are there already are added to in place: only what lives for the step alone is counted.
+    for parameter in trainer.parameters:
+        parameter.grad = torch.zeros_like(parameter)
     with peak_memory(trainer.model.device) as found:
         _step(trainer)
     return found[0]

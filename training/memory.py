@@ -22,7 +22,8 @@ _STATE_BYTES = {
     "lion": 4,
     "prodigy": 16,  # two moments, the start value, a running sum
     "schedulefree": 8,  # a second moment, the other sequence of weights
-    "sgd": 4,
+    "sgd": 0,
+    "momentum": 4,
     "other": 8,
 }
 """Optimizer state for one fp32 parameter."""
@@ -68,7 +69,8 @@ def needs(parameters: Iterable[Tensor], config: TrainingConfig, activations: int
     """`parameters` of all adapters; `config` resolved; `activations`: bytes at the peak of a step."""
     tensors = list(parameters)
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    state = sum(_state_bytes(tensor, config.optimizer) for tensor in tensors)
+    optimizer = "momentum" if config.optimizer == "sgd" and "momentum" in config.optimizer_args else config.optimizer
+    state = sum(_state_bytes(tensor, optimizer) for tensor in tensors)
     return Needs(size, size, state, size if config.ema_decay else 0, activations)
 
 

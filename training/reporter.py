@@ -35,3 +35,10 @@ class Reporter:
 
     def check_interrupt(self) -> None:
         """Raises whatever the host raises when the user asked to stop."""
+
+
+def duration(seconds: float) -> str:
+    """ "1 h 05 min", "3 min 20 s", "7 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
