@@ -47,6 +47,11 @@ class DanluSaveLoRA(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, **_inputs: Any) -> float:
+        """Not a number, so that it runs at every queue: a file deleted since is written again, any other is kept."""
+        return float("nan")
+
+    @classmethod
     def execute(cls, lora: Any = None, checkpoints: Any = None, **options: Any) -> io.NodeOutput:
         from ..host.saving import Graph, save_on_host
 

@@ -30,19 +30,19 @@ def thumbnails(pictures: Tensor) -> dict[str, str]:
 
 def cover(lora: Path, pictures: Tensor, texts: Mapping[str, str]) -> Path:
     """Writes `<lora>.preview.png`, where model browsers look for it, with the graph in it as the host's own
-    pictures have it. One that somebody else put there is kept."""
+    pictures have it. One that somebody else put there is kept, and one of the same pixels."""
     from PIL import Image, PngImagePlugin
 
-    path = lora.with_suffix(".preview.png")
+    path, image = lora.with_suffix(".preview.png"), _image(pictures)
     if path.exists():
         with Image.open(path) as found:
-            if found.info.get("Software") != _MARK:
+            if found.info.get("Software") != _MARK or found.tobytes() == image.tobytes():
                 return path
     info = PngImagePlugin.PngInfo()
     for key, text in {"Software": _MARK, **texts}.items():
         info.add_text(key, text)
     buffer = io.BytesIO()
-    _image(pictures).save(buffer, "PNG", pnginfo=info)
+    image.save(buffer, "PNG", pnginfo=info)
     write_atomically(path, buffer.getvalue())
     return path
 

@@ -27,9 +27,7 @@ def test_every_algorithm_keeps_its_tensors(algorithm: str) -> None:
         assert all(found[f"{stem}.{suffix}"] is tensors[f"{STEM}.{suffix}"] for suffix in SHAPES[algorithm])
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "word"), [("dora", "DoRA"), ("loha", "LoHa"), ("lokr", "LoKr"), ("oft", "OFT")]
-)
+@pytest.mark.parametrize(("algorithm", "word"), [("dora", "DoRA"), ("loha", "LoHa"), ("lokr", "LoKr"), ("oft", "OFT")])
 def test_diffusers_holds_plain_lora_only(algorithm: str, word: str) -> None:
     check_format(lora(algorithm), "kohya")
     with pytest.raises(DanluError, match=f"is {word}: save with format kohya"):

@@ -151,6 +151,9 @@ def test_the_picture_lies_beside_and_brings_the_graph(tmp_path: Path) -> None:
     with Image.open(path) as image:
         assert image.size == (600, 300) and image.getpixel((5, 5)) == (255, 0, 0)
         assert image.info["workflow"] == '{"ä": 1}'
+    cover(tmp_path / "thing.safetensors", pictures, {"workflow": "another"})
+    with Image.open(path) as image:
+        assert image.info["workflow"] == '{"ä": 1}'
     cover(tmp_path / "thing.safetensors", 1 - pictures, {})
     with Image.open(path) as image:
         assert image.getpixel((5, 5)) == (0, 255, 255)

@@ -1,4 +1,4 @@
-"""Workflows in API format for the server tests."""
+"""Workflows in API format for the server tests; `Server` adds the default of every input that they leave out."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def training(layout: str, folder: str = "pics", rank: int = 4, **train: Any) -> 
         **loaders(layout),
         "load": node("DanluLoadDataset", folder=folder, trigger="zorp"),
         "encode": node("DanluEncodeDataset", dataset=["load", 0], vae=["vae", 0], clip=["clip", 0]),
-        "config": node(
-            "DanluLoRAConfig", rank=rank, alpha=-1.0, targets="auto", include="", exclude="", dropout=-1.0
-        ),
+        "config": node("DanluLoRAConfig", rank=rank),
         "train": node(
             "DanluTrainLoRA", model=["unet", 0], training_data=["encode", 0], lora_config=["config", 0], **settings
         ),
