@@ -32,7 +32,7 @@ from .names import file_names
 _NO_BACKWARD = "no autograd formula was registered"
 """What torch says of a fused kernel that the host uses although it was told that it is training."""
 
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class HostModel:

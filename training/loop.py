@@ -23,6 +23,7 @@ from .model import BaseModel
 from .objective import add_noise, target
 from .optimization import Optimization
 from .optimizers import parameter_groups
+from .precision import check_precision
 from .prior import Prior
 from .reporter import Reporter
 from .rng import derive_seed, kept_generators
@@ -76,6 +77,7 @@ class Trainer:
         self.objective = Loss.of(self.config, self.model.prediction)
         self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
+        check_precision(self.config.precision, self.model.device)
         self.watch = Watch()
         self.optimization: Optimization | None = None
         self._mutates = False

@@ -66,16 +66,21 @@ class Optimization:
     @contextmanager
     def weights_to_keep(self) -> Iterator[None]:
         """The adapters as a file shall hold them, for the time of the context: averaged, where there is an average."""
+        if self.average is None and not self.own_schedule:
+            yield
+            return
+        # Put back as they were, not computed back: when it is saved must not change what is trained, not by a bit.
+        before = [parameter.detach().clone() for parameter in self.parameters]
         self._mode("eval")
         if self.average is not None:
-            self.average.store(self.parameters)
             self.average.copy_to(self.parameters)
         try:
             yield
         finally:
-            if self.average is not None:
-                self.average.restore(self.parameters)
             self._mode("train")
+            with torch.no_grad():
+                for parameter, value in zip(self.parameters, before, strict=True):
+                    parameter.copy_(value)
 
     def _mode(self, name: str) -> None:
         """Schedule-free optimizers train at one point and keep another (arXiv:2405.15682)."""

@@ -107,7 +107,7 @@ def test_gradients_beside_it(turbo: FamilyBase, loras: Path, checkpointing: str)
 def run(turbo: FamilyBase, runs: Path, assistant: str, learning_rate: float) -> TrainResult:
     with torch.inference_mode():
         choices = ModelChoices(assistant_lora=assistant)
-        found = prepare(turbo.patcher, family_data(turbo.family), TrainingConfig(), "lora", choices)
+        found = prepare(turbo.patcher, family_data(turbo.family), TrainingConfig(), "lora", choices, LoRAConfig())
         request = TrainRequest(
             model=found.model,
             base_identity=found.identity,
@@ -146,7 +146,7 @@ def test_a_distilled_base_with_an_assistant_needs_no_yes(turbo: FamilyBase, lora
         patcher = turbo.patcher.clone()
         patcher.cached_patcher_init = (comfy.sd.load_diffusion_model, ("/models/z_image_turbo.safetensors", {}))
         choices = ModelChoices(assistant_lora=written(loras))
-        found = prepare(patcher, family_data(turbo.family), TrainingConfig(), "lora", choices)
+        found = prepare(patcher, family_data(turbo.family), TrainingConfig(), "lora", choices, LoRAConfig())
     assert [note for note in found.notes if "Assistant LoRA 'helper.safetensors' stands beside 2 layers" in note]
 
 

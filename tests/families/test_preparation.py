@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_patcher
@@ -13,7 +16,8 @@ import torch
 from danlu.errors import DanluError
 from danlu.host.families import distilled_sign, expert_of, is_ambiguous
 from danlu.host.preparation import ModelChoices, Prepared, prepare
-from danlu.training.config import TrainingConfig
+from danlu.nodes.train import DanluTrainLoRA
+from danlu.training.config import LoRAConfig, TrainingConfig
 
 from ..host.support import make_trainer
 from ..host.test_lora_files import bypass, ordinary
@@ -38,7 +42,9 @@ def prepared(
 ) -> Prepared:
     with torch.inference_mode():
         data = family_data(base.family)
-        return prepare(called(base, file), data, training or TrainingConfig(), name, ModelChoices(**choices))
+        return prepare(
+            called(base, file), data, training or TrainingConfig(), name, ModelChoices(**choices), LoRAConfig()
+        )
 
 
 def sigmas(found: Prepared) -> tuple[float, float]:
@@ -159,3 +165,30 @@ def test_a_family_that_is_not_known_is_told(family_folder: Path, monkeypatch: py
     found = prepared(base, "")
     assert found.model.family == "generic"
     assert any(note.startswith("SD3: not a family that Danlu was tested with") for note in found.notes)
+
+
+def test_the_node_hands_its_choices_on(family_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = loaded(family_folder, "wan22_i2v")
+    monkeypatch.setattr("danlu.host.training.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr(DanluTrainLoRA, "hidden", SimpleNamespace(unique_id=None, prompt=None, extra_pnginfo=None))
+    common: dict[str, Any] = {
+        "model": called(base, "wan2.2_i2v_turbo.safetensors"),
+        "training_data": family_data(base.family),
+        "training_config": TrainingConfig(learning_rate=1e-3),
+        "steps": 1,
+        "save_every": -1,
+        "keep_last": -1,
+        "seed": 0,
+        "name": "cat",
+    }
+    with torch.inference_mode():
+        with pytest.raises(DanluError, match="turn on train_distilled"):
+            asyncio.run(DanluTrainLoRA.execute(**common, expert="low"))
+        with pytest.raises(DanluError, match="no safetensors file 'gone.safetensors'"):
+            asyncio.run(DanluTrainLoRA.execute(**common, expert="low", assistant_lora="gone.safetensors"))
+        output = asyncio.run(DanluTrainLoRA.execute(**common, expert="low", train_distilled=True))
+    handle = output.args[1]
+    assert handle.name == "cat_low"
+    settings = json.loads((handle.folder / "manifest.json").read_text(encoding="utf-8"))["training"]
+    assert (settings["sigma_min"], settings["sigma_max"]) == (0.0, 0.9)
+    assert "the low noise expert" in output.ui["text"][0]
