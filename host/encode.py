@@ -32,7 +32,7 @@ class HostEncoder:
         self.factor = int(vae.spacial_compression_encode())
         self.native_resolution = _native_resolution(clip)
         self.vae_identity = patcher_identity(vae.patcher)
-        self.text_identity = _text_identity(clip)
+        self.text_identity = text_identity(clip)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """One picture: a VAE for videos would take several for frames of one."""
@@ -72,7 +72,7 @@ def _native_resolution(clip: Any) -> int:
     return next((resolution for known, resolution in NATIVE_RESOLUTIONS if kind is known), 1024)
 
 
-def _text_identity(clip: Any) -> str:
+def text_identity(clip: Any) -> str:
     """Weights and LoRAs of the text encoder, and the settings that change what it gives (CLIP skip)."""
     settings = (type(clip.cond_stage_model).__name__, clip.layer_idx, sorted(clip.tokenizer_options.items()))
     return hashlib.sha256(f"{patcher_identity(clip.patcher)}|{settings}".encode()).hexdigest()

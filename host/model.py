@@ -28,6 +28,7 @@ from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
 from .memory import card_of
 from .names import file_names
+from .text import HostText
 
 _NO_BACKWARD = "no autograd formula was registered"
 """What torch says of a fused kernel that the host uses although it was told that it is training."""
@@ -38,14 +39,22 @@ _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.floa
 class HostModel:
     """A MODEL lent by the host: its own weights, on its own device, in whatever dtype they are."""
 
-    def __init__(self, patcher: ModelPatcher, edits: bool = False, assistant: Assistant | None = None) -> None:
+    def __init__(
+        self,
+        patcher: ModelPatcher,
+        edits: bool = False,
+        assistant: Assistant | None = None,
+        text: HostText | None = None,
+    ) -> None:
         """`edits`: the training data holds pictures to start from, which no weight of an edit model tells.
 
-        `assistant`: stands beside the layers for as long as the model is lent.
+        `assistant`: stands beside the layers for as long as the model is lent. `text`: is loaded with the model, to
+        be trained too.
         """
         self.patcher = patcher
         self.edits = edits
         self.assistant = assistant
+        self.text = text
 
     @property
     def model(self) -> Any:
@@ -166,7 +175,8 @@ class HostModel:
         Loading happens in the host's own mode: a LoRA that a test baked in is taken out there by putting the
         original tensors back, while outside of inference mode the host would clone them.
         """
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
+        beside = [self.text.patcher] if self.text else []
+        comfy.model_management.load_models_gpu([self.patcher, *beside], memory_required=memory)
         before = comfy.model_management.in_training, self.model.manual_cast_dtype
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
@@ -201,7 +211,7 @@ class HostModel:
         return borrowed_weight(layer, like)
 
     def file_names(self, stems: Sequence[str]) -> FileNames:
-        return file_names(self.model, stems)
+        return file_names(self.model, stems, self.text.network if self.text else None)
 
     def prepare_latent(self, latent: Tensor) -> Tensor:
         if latent.ndim == 4 and self.model.latent_format.latent_dimensions == 3:

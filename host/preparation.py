@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..errors import DanluError
-from ..training.config import TrainingConfig, is_auto
+from ..training.adapters import StartLora
+from ..training.config import LoRAConfig, TrainingConfig, is_auto
 from ..training.data import TrainingData
 from .assistant import NONE, read_assistant
 from .families import BASES, BOUNDARIES, distilled_sign, expert_of, is_ambiguous
 from .identity import model_identity
 from .model import HostModel
+from .start_lora import read_start_lora
+from .text import HostText
 
 EXPERTS = ("auto", "high", "low", "none")
 _WITH_EXPERTS: Mapping[str, str] = MappingProxyType({"wan21": "wan22", "wan22": "wan22", "wan22_i2v": "wan22_i2v"})
@@ -31,6 +35,8 @@ class ModelChoices:
     expert: str = "auto"
     assistant_lora: str = NONE
     train_distilled: bool = False
+    start_lora: str = NONE
+    clip: Any = None
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,27 @@ class Prepared:
     training: TrainingConfig
     name: str
     notes: tuple[str, ...]
+    start: StartLora | None = None
 
 
 def prepare(
-    patcher: ModelPatcher, data: TrainingData, training: TrainingConfig, name: str, choices: ModelChoices
+    patcher: ModelPatcher,
+    data: TrainingData,
+    training: TrainingConfig,
+    name: str,
+    choices: ModelChoices,
+    lora: LoRAConfig | None = None,
 ) -> Prepared:
     """Raises DanluError when model, data and choices do not belong together."""
     edits = any(entry.reference_keys for entry in data.entries)
     assistant = read_assistant(choices.assistant_lora, patcher.model)
-    model = HostModel(patcher, edits, assistant)
+    text = _text(lora, data, choices.clip)
+    model = HostModel(patcher, edits, assistant, text)
     model.check_fits(data)
-    notes = [*_model_notes(model), *_distilled_notes(model, choices)]
+    start = _start(choices.start_lora, model)
+    notes = [*_model_notes(model), *_distilled_notes(model, choices), *(start.notes if start else ())]
+    if choices.clip is not None and text is None:
+        notes.append("clip is wired, but text_encoder of the LoRA config is off: the text encoder is not trained")
     expert = _expert(model, choices.expert)
     if expert is not None:
         training = _within(training, expert, BOUNDARIES[_WITH_EXPERTS[model.family]])
@@ -62,7 +78,29 @@ def prepare(
     if assistant is not None:
         identity = hashlib.sha256(f"{identity}|assistant|{assistant.identity}".encode()).hexdigest()
         notes.append(f"Assistant LoRA '{assistant.name}' stands beside {len(assistant.parts)} layers while training")
-    return Prepared(model, identity, training, name, tuple(notes))
+    return Prepared(model, identity, training, name, tuple(notes), start)
+
+
+def _text(lora: LoRAConfig | None, data: TrainingData, clip: Any) -> HostText | None:
+    """The text encoder, where the config asks for it; raises DanluError when it is not wired or another one."""
+    if lora is None or lora.text_encoder != "on":
+        return None
+    if clip is None:
+        raise DanluError(
+            "text_encoder of the LoRA config is on, but clip of Train LoRA (Danlu) is not wired. Wire the CLIP that "
+            "the dataset was encoded with, or turn text_encoder off."
+        )
+    text = HostText(clip)
+    text.check_fits(data)
+    return text
+
+
+def _start(name: str, model: HostModel) -> StartLora | None:
+    if name == NONE:
+        return None
+    # Outside of inference mode, since what is read becomes parameters.
+    with torch.inference_mode(False):
+        return read_start_lora(name, model.model, model.text.network if model.text else None)
 
 
 def _model_notes(model: HostModel) -> list[str]:

@@ -40,8 +40,8 @@ def train_on_host(
 ) -> HostResult:
     """Checks everything that can be known before the first step, then trains."""
     checked_steps(steps)
-    settings, choices = training or TrainingConfig(), choices or ModelChoices()
-    prepared = prepare(patcher, data, settings, checked_name(name, "name"), choices)
+    lora, settings, choices = lora or LoRAConfig(), training or TrainingConfig(), choices or ModelChoices()
+    prepared = prepare(patcher, data, settings, checked_name(name, "name"), choices, lora)
     request = TrainRequest(
         model=prepared.model,
         base_identity=prepared.identity,
@@ -52,8 +52,10 @@ def train_on_host(
         keep_last=keep_last,
         seed=seed,
         name=prepared.name,
-        lora=lora or LoRAConfig(),
+        lora=lora,
         training=prepared.training,
+        text=prepared.model.text,
+        start=prepared.start,
     )
     reporter = NodeReporter(node_id)
     result = train_lora(request, reporter)

@@ -108,6 +108,16 @@ def _kind_inputs() -> list[io.Input]:
             ),
             advanced=True,
         ),
+        io.Combo.Input(
+            "text_encoder",
+            options=["auto", "on", "off"],
+            default="auto",
+            tooltip=(
+                "Train the text encoder too: wire clip to Train LoRA (Danlu). For words that the model does not know, "
+                "on SD 1.5 and SDXL. auto: off."
+            ),
+            advanced=True,
+        ),
     ]
 
 

@@ -71,6 +71,8 @@ class DanluTrainLoRA(io.ComfyNode):
         expert: str = "auto",
         assistant_lora: str = "none",
         train_distilled: bool = False,
+        start_lora: str = "none",
+        clip: Any = None,
         **run: Any,
     ) -> io.NodeOutput:
         # Let nodes that test an earlier checkpoint run first: the executor works off what is ready while this sleeps.
@@ -78,7 +80,7 @@ class DanluTrainLoRA(io.ComfyNode):
         from ..host.preparation import ModelChoices
         from ..host.training import train_on_host
 
-        choices = ModelChoices(expert, assistant_lora, train_distilled)
+        choices = ModelChoices(expert, assistant_lora, train_distilled, start_lora, clip)
         result = train_on_host(
             model, training_data, lora_config, training_config, cls.hidden.unique_id, choices=choices, **run
         )
@@ -131,6 +133,7 @@ def _inputs() -> list[io.Input]:
             "training_config", optional=True, tooltip="Learning rate, batch, schedule. Not wired: all auto."
         ),
         *_model_inputs(),
+        *start_inputs(),
     ]
 
 
@@ -170,6 +173,32 @@ def _model_inputs() -> list[io.Input]:
                 "steps for a picture."
             ),
             advanced=True,
+        ),
+    ]
+
+
+def start_inputs() -> list[io.Input]:
+    from ..host.paths import lora_files
+
+    return [
+        io.Combo.Input(
+            "start_lora",
+            options=["none", *(name for name in lora_files() if name.endswith(".safetensors"))],
+            default="none",
+            optional=True,
+            tooltip=(
+                "A LoRA to go on from, of this model's family and of any tool. Its algorithm, layers, rank and alpha "
+                "are kept, as far as the LoRA config leaves them on auto."
+            ),
+            advanced=True,
+        ),
+        io.Clip.Input(
+            "clip",
+            optional=True,
+            tooltip=(
+                "Only for training the text encoder (text_encoder of the LoRA config): the CLIP that the dataset was "
+                "encoded with. It is not changed."
+            ),
         ),
     ]
 

@@ -28,6 +28,7 @@ from .prior import Prior
 from .reporter import Reporter
 from .rng import derive_seed, kept_generators
 from .rows import Batch, RowMaker
+from .text import TrainedText
 from .watch import Watch, check_finite
 
 log = logging.getLogger(__name__)
@@ -70,13 +71,18 @@ class Trainer:
     """Called after each step, inside the loan: cheap things only, or a checkpoint."""
     activations: int | None = None
     """Bytes of a step's activations, where they were measured; None: as the model guesses."""
+    text: TrainedText | None = None
+    """The text encoder, where it is trained too."""
 
     def __post_init__(self) -> None:
         self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
-        self.rows = RowMaker.of(self.model, self.data, self.config, self.seed)
+        data = self.text.live(self.data) if self.text else self.data
+        self.rows = RowMaker.of(self.model, data, self.config, self.seed)
         self.objective = Loss.of(self.config, self.model.prediction)
         self.prior = Prior.of(self.data, self.config, self.seed)
         self.parameters = self.adapters.parameters()
+        if self.text:
+            self.parameters += self.text.adapters.parameters()
         check_precision(self.config.precision, self.model.device)
         self.watch = Watch()
         self.optimization: Optimization | None = None
@@ -95,6 +101,8 @@ class Trainer:
             self.adapters.to(self.model.device).train()
             self.adapters.start(self.model.network, self.model.lend)
             stack.enter_context(self.adapters.attached(self.model.network))
+            if self.text:
+                stack.enter_context(self.text.lent())
             if self.config.gradient_checkpointing == "on":
                 stack.enter_context(checkpointed(self.model.network, dict(self.adapters.adapters)))
             yield
@@ -109,6 +117,9 @@ class Trainer:
 
     def _steps(self, steps: int) -> None:
         groups = parameter_groups(self.adapters, self.config.learning_rate, self.config.lora_plus_ratio)
+        if self.text:
+            rate = self.config.text_encoder_learning_rate
+            groups += parameter_groups(self.text.adapters, rate, self.config.lora_plus_ratio)
         self.optimization = optimization = Optimization(groups, self.config, self.model.device)
         clock = Clock(steps)
         for step in range(1, steps + 1):
@@ -177,8 +188,9 @@ class Trainer:
         with torch.no_grad(), self.adapters.silent():
             for rows in self.model.groups(batch.rows, batch.latent.shape):
                 part = batch.select(rows)
+                conditions = [replace(row, text=row.text.untrained or row.text) for row in part.rows]
                 noisy = add_noise(self.model.prediction, part.latent, part.noise, part.sigma)
-                answer[rows] = self.model.predict(noisy, part.sigma, part.rows).to(answer.dtype)
+                answer[rows] = self.model.predict(noisy, part.sigma, conditions).to(answer.dtype)
         return replace(batch, wanted=answer)
 
     @contextmanager

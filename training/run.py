@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DanluError
-from .adapters import AdapterSet
+from .adapters import StartLora
 from .config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
 from .data import TrainingData
 from .disk import check_disk, checkpoint_interval, disk_needs
@@ -21,7 +21,8 @@ from .model import BaseModel
 from .reporter import Reporter
 from .settle import as_made, settled
 from .store import LoraModel, RunHandle, RunStore, run_id
-from .targets import select
+from .text import TextModel
+from .trained import Trained
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ class TrainRequest:
     name: str = "lora"
     lora: LoRAConfig = field(default_factory=LoRAConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    text: TextModel | None = None
+    """The text encoder, where the config says that it is trained too."""
+    start: StartLora | None = None
+    """The LoRA to go on from."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,15 @@ class Outline:
 def outlined(request: TrainRequest) -> Outline:
     """Raises DanluError for values that cannot work."""
     steps = checked_steps(request.steps)
-    check(request.lora)
+    lora = request.start.config(request.lora) if request.start else request.lora
+    check(lora)
     check(request.training)
     if steps == -1:
         steps = auto_steps(request.training, request.data)
     flow = request.model.prediction.value == "flow"
     regularised = bool(request.data.regularisation)
     resolved = resolve(
-        request.model.family, flow, request.lora, request.training, steps, regularised, request.model.shift
+        request.model.family, flow, lora, request.training, steps, regularised, request.model.shift
     )
     return Outline(steps, resolved, RunStore(request.runs_folder / run_id(_identity(request, resolved))))
 
@@ -120,7 +126,7 @@ def checked_steps(steps: int) -> int:
 
 
 def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
-    return {
+    manifest = {
         "format": 1,
         "base": request.base_identity,
         "data": request.data.fingerprint,
@@ -128,6 +134,11 @@ def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
         "training": as_dict(resolved.training),
         "seed": request.seed,
     }
+    if request.text:
+        manifest["text_encoder"] = request.text.identity
+    if request.start:
+        manifest["start"] = request.start.decides(request.lora)
+    return manifest
 
 
 def _identity(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
@@ -140,15 +151,23 @@ def _identity(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
 def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resolved:
     """The values that it trained with."""
     steps, store = outline.steps, outline.store
-    layers = select(request.model.network, outline.resolved.lora)
-    adapters = AdapterSet.create(layers, outline.resolved.lora, request.seed)
-    trainer = Trainer(request.model, request.data, adapters, outline.resolved.training, request.seed, reporter)
+    lora = outline.resolved.lora
+    adapters = Trained.create(request.model, lora, request.seed, request.lora, request.start, request.text)
+    trainer = Trainer(
+        request.model,
+        request.data,
+        adapters.network,
+        outline.resolved.training,
+        request.seed,
+        reporter,
+        text=adapters.text,
+    )
     needed = needs(adapters.parameters(), trainer.config, activations=0)
     algorithm = outline.resolved.lora.algorithm
     check_disk(disk_needs(needed, algorithm, steps, request.save_every, request.keep_last, request.runs_folder))
     resolved, activations = settled(outline.resolved, trainer, store)
     store.start(_manifest(request, resolved))
-    store.write_names(request.model.file_names([f"diffusion_model.{name}" for name in layers]))
+    store.write_names(request.model.file_names(adapters.stems()))
     every = checkpoint_interval(request.save_every, steps)
 
     def finish_step(entry: StepLog) -> None:
@@ -158,6 +177,6 @@ def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resol
             store.save_checkpoint(entry.step, adapters.state_dict(), facts)
             store.keep_last(request.keep_last, steps)
 
-    log.info("%d adapters of rank %d; %s", len(layers), resolved.lora.rank, "; ".join(resolved.choices))
+    log.info("%d adapters of rank %d; %s", len(adapters.stems()), resolved.lora.rank, "; ".join(resolved.choices))
     replace(trainer, config=resolved.training, activations=activations, on_step=finish_step).run(steps)
     return resolved

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +57,19 @@ class StartLora:
             return replace(asked, algorithm=algorithm, rank=max(sorted(set(ranks)), key=ranks.count))
         return replace(asked, algorithm=algorithm)
 
+    def inside(self, prefix: str, *, outside: str = "") -> StartLora:
+        """The layers whose path starts with `prefix`, named without it; without those below `outside`."""
+        layers = {
+            path.removeprefix(prefix): layer
+            for path, layer in self.layers.items()
+            if path.startswith(prefix) and not (outside and path.startswith(outside))
+        }
+        return replace(self, layers=layers)
+
+    def decides(self, asked: LoRAConfig) -> list[Any]:
+        """What of a run's result comes from the file, and which sizes were left to it."""
+        return [self.identity, is_auto(asked.rank), is_auto(asked.alpha), is_open(asked)]
+
     def of_layer(self, name: str, config: LoRAConfig, asked: LoRAConfig) -> LoRAConfig:
         """`config` of the layer at path `name`, with the file's rank and alpha where nothing else was asked for."""
         layer = self.layers.get(name)
@@ -63,6 +77,11 @@ class StartLora:
             return config
         alpha = layer.alpha if is_auto(asked.alpha) else config.alpha * layer.rank / config.rank
         return replace(config, rank=layer.rank, alpha=alpha)
+
+
+def is_open(asked: LoRAConfig) -> bool:
+    """Whether nothing says which layers to train: then the file does."""
+    return is_auto(asked.targets) and not asked.include and not asked.exclude
 
 
 def resized(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -61,9 +61,6 @@ class PrincipalAdapter(LoraAdapter):
         down, up = self.down.weight, self.up.weight
         return torch.cat((up - self.up_start, self.up_start), 1), torch.cat((down, down - self.down_start))
 
-    def outer_parameters(self) -> list[nn.Parameter]:
-        return []
-
     @torch.no_grad()
     def file_tensors(self) -> dict[str, Tensor]:
         """One LoRA of twice the rank."""
