@@ -2,7 +2,8 @@
 
 `torch.utils.checkpoint` recomputes on detached tensors and so loses the version check that guards autograd
 against in-place changes: on Flux-like blocks (`x += ...`) it returns wrong gradients without a word. Here a block
-runs on copies of its inputs, and its recomputation runs under `allow_mutation_on_saved_tensors`.
+runs on copies of its inputs, and its recomputation has a plain backward with that check; a block that fails it runs
+under `allow_mutation_on_saved_tensors`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,16 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 from .rng import GeneratorStates, kept_generators
 
 Run = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
+
+IN_PLACE = "modified by an inplace operation"
+"""What autograd says of a model that changes tensors which it keeps."""
+
+
+class _Block:
+    """What is known of a block from one step to the next."""
+
+    mutates = False
+    """Whether it changes tensors that autograd keeps: then they are copied, which slows every operation down."""
 
 
 class _RandomState:
@@ -40,8 +51,10 @@ class _Checkpoint(torch.autograd.Function):
     """Keeps a block's inputs instead of its activations."""
 
     @staticmethod
-    def forward(ctx: Any, run: Run, random: _RandomState, inputs: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.run, ctx.inputs, ctx.random = run, inputs, random
+    def forward(
+        ctx: Any, block: _Block, run: Run, random: _RandomState, inputs: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.block, ctx.run, ctx.inputs, ctx.random = block, run, inputs, random
         ctx.save_for_backward(*tensors[:inputs])
         ctx.parameters = tensors[inputs:]
         # The block may change its inputs: it gets copies, and what is kept stays as it was.
@@ -50,21 +63,32 @@ class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
-        with torch.enable_grad(), mutation_allowed(), ctx.random.restored():
-            # A leaf that requires grad cannot be changed in place: the block gets a copy of it.
-            outputs = ctx.run([t.clone() for t in inputs])
-            pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
-            wanted = [t for t in inputs if t.requires_grad]
-            found = torch.autograd.grad(
-                [o for o, _ in pairs], [*wanted, *ctx.parameters], [g for _, g in pairs], allow_unused=True
-            )
-        of_inputs = iter(found[: len(wanted)])
+        try:
+            found = _gradients(ctx, inputs, grads)
+        except RuntimeError as error:
+            if ctx.block.mutates or IN_PLACE not in str(error):
+                raise
+            ctx.block.mutates = True
+            found = _gradients(ctx, inputs, grads)
+        of_inputs = iter(found)
+        count = sum(t.requires_grad for t in inputs)
         return (
-            None,
-            None,
-            None,
+            *(None,) * 4,
             *(next(of_inputs) if t.requires_grad else None for t in inputs),
-            *found[len(wanted) :],
+            *found[count:],
+        )
+
+
+def _gradients(ctx: Any, inputs: Sequence[Tensor], grads: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Runs the block again; gradients of the inputs that have one, then of its adapters' parameters."""
+    copying = mutation_allowed() if ctx.block.mutates else contextlib.nullcontext()
+    with torch.enable_grad(), copying, ctx.random.restored():
+        # A leaf that requires grad cannot be changed in place: the block gets a copy of it.
+        outputs = ctx.run([t.clone() for t in inputs])
+        pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
+        wanted = [t for t in inputs if t.requires_grad]
+        return torch.autograd.grad(
+            [o for o, _ in pairs], [*wanted, *ctx.parameters], [g for _, g in pairs], allow_unused=True
         )
 
 
@@ -124,6 +148,8 @@ def _taken_apart(value: Any) -> tuple[Any, list[Tensor]]:
 def _checkpointed(
     forward: Callable[..., Any], parameters: Sequence[nn.Parameter]
 ) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    block = _Block()
+
     def wrapped(*args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
@@ -138,7 +164,7 @@ def _checkpointed(
             single.append(isinstance(out, Tensor))
             return (out,) if isinstance(out, Tensor) else tuple(out)
 
-        out = _Checkpoint.apply(run, _RandomState(inputs), len(inputs), *inputs, *parameters)
+        out = _Checkpoint.apply(block, run, _RandomState(inputs), len(inputs), *inputs, *parameters)
         return out[0] if single[0] else out
 
     return wrapped

@@ -29,6 +29,7 @@ _ELSEWHERE: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     }
 )
 """Module, class and package of optimizers that torch does not bring."""
+_FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # With a learning rate from outside, as any other optimizer has it.
@@ -72,6 +73,8 @@ def create_optimizer(groups: Iterable[dict[str, Any]], config: TrainingConfig) -
     kind = _kind(config.optimizer, arguments.class_name)
     options = {**_DEFAULTS.get(config.optimizer, {}), **arguments.values}
     _check_arguments(kind, arguments.values)
+    if config.optimizer == "adamw" and _one_kernel(groups):
+        options.setdefault("fused", True)
     options["lr"] = config.learning_rate
     if "weight_decay" in inspect.signature(kind).parameters:
         options["weight_decay"] = config.weight_decay
@@ -81,6 +84,11 @@ def create_optimizer(groups: Iterable[dict[str, Any]], config: TrainingConfig) -
         return kind(groups, **options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DanluError(f"{kind.__name__} cannot be made with these settings: {error}") from error
+
+
+def _one_kernel(groups: Iterable[dict[str, Any]]) -> bool:
+    """Whether torch has AdamW in one kernel there: adapters are hundreds of small tensors."""
+    return all(p.device.type in _FUSED_DEVICES for group in groups for p in group["params"])
 
 
 def _kind(name: str, class_name: str) -> Any:

@@ -53,6 +53,12 @@ class Geometry:
         return (self.out_features, self.in_features, *self.kernel)
 
     @property
+    def on_points(self) -> bool:
+        """Whether the layer is a matrix at every place by itself: linear, or a convolution of one pixel."""
+        at_once = all(size == 1 for size in (*self.kernel, *self.stride))
+        return at_once and self.padding in ((), "same", "valid", (0,) * len(self.kernel))
+
+    @property
     def columns(self) -> int:
         """Of the weight as a matrix: inputs of one output number."""
         return self.in_features * prod(self.kernel)

@@ -48,10 +48,10 @@ class LoraAdapter(Adapter):
         self.up.weight.flatten(1)[:, : len(down)] = (up * scale).to(self.dtype)
 
     def adapted(self, x: Tensor, output: Tensor) -> Tensor:
-        if self.geometry.kernel:
+        if not self.geometry.on_points:
             return super().adapted(x, output)
-        up, down = self.factors()
-        return add_low_rank(output, self.dropout(x), down, up, self.scale)
+        up, down = (factor.flatten(1) for factor in self.factors())
+        return add_low_rank(output, self.dropout(x), down, up, self.scale, channels_first=bool(self.geometry.kernel))
 
     def outer_parameters(self) -> list[nn.Parameter]:
         return [self.up.weight]
