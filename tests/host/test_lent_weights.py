@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from typing import Any
+from pathlib import Path
 
 import comfy.ops
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from safetensors.torch import save_file
 
 import danlu.host.model
 from danlu.training.loop import StepLog
 
-from .support import HELD, Base, gradients, largest_difference, make_trainer, run
+from danlu.training.measure import dry_step
+from ..factory import flux_network, random_weights
+from .support import HELD, Base, gradients, largest_difference, load_path, make_trainer, run
 
 Lent = tuple[Tensor, Tensor | None, Any]
 
@@ -116,3 +120,46 @@ def test_what_the_host_notes_on_a_weight_is_there_while_it_is_lent(flux_base: Ba
     finally:
         del weight._model_dtype, weight.untyped_storage()._comfy_tensor_file_slice
     assert seen == [(False, torch.bfloat16, "a place in a file")]
+
+
+DEEPER = 8
+"""Blocks that the deep model has more."""
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.float8_e4m3fn], ids=["fp32", "fp8"])
+def depths(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Base, Base]:
+    """The same model, shallow and deep."""
+    found = []
+    for blocks in (1, 1 + DEEPER):
+        path = tmp_path_factory.mktemp("depths") / "flux.safetensors"
+        save_file(random_weights(flux_network(depth_single_blocks=blocks), 0), path)
+        found.append(load_path(path, "flux", request.param))
+        path.unlink()
+    return found[0], found[1]
+
+
+def growth(depths: tuple[Base, Base], checkpointing: str) -> float:
+    """What one block more adds to the memory of a step, in units of its weights in fp32; the adapters are the same."""
+    lora = {"include": "double_blocks"}
+    shallow, deep = (make_trainer(base, lora, gradient_checkpointing=checkpointing, **HELD) for base in depths)
+    assert shallow.adapters.adapters.keys() == deep.adapters.adapters.keys()
+    with torch.inference_mode():
+        added = dry_step(deep).peak - dry_step(shallow).peak
+    weights = sum(parameter.numel() for parameter in depths[0].network.single_blocks[0].parameters())
+    return added / DEEPER / (4 * weights)
+
+
+@pytest.mark.parametrize(("checkpointing", "most"), [("off", 0.05), ("on", 0.005)])
+def test_memory_does_not_grow_with_the_base(
+    depths: tuple[Base, Base], checkpointing: str, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block more costs its activations (here of nine tokens), or with checkpointing its input."""
+    install(Lender(poison=True, inference=True), monkeypatch)
+    assert 0 <= growth(depths, checkpointing) < most
+
+
+def test_with_a_plain_backward_it_would(depths: tuple[Base, Base], monkeypatch: pytest.MonkeyPatch) -> None:
+    if depths[0].network.img_in.weight.dtype == torch.float32:
+        return  # No copies: a plain backward keeps the base's own weights.
+    monkeypatch.setattr(danlu.host.model, "frozen_layers", lambda _network: nullcontext())
+    assert growth(depths, "off") > 0.9
