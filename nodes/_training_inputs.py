@@ -50,9 +50,23 @@ def _advanced_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "optimizer",
-            options=["auto", "adamw"],
+            options=[
+                "auto",
+                "adamw",
+                "adamw8bit",
+                "adafactor",
+                "lion",
+                "prodigy",
+                "schedulefree",
+                "sgd",
+                "other",
+            ],
             default="auto",
-            tooltip="What turns gradients into steps. auto: AdamW.",
+            tooltip=(
+                "What turns gradients into steps. adamw8bit, prodigy, schedulefree need a package of their own, and "
+                "say which. prodigy finds its learning rate itself. other: any of torch.optim, by optimizer_args. "
+                "auto: AdamW."
+            ),
             advanced=True,
         ),
         io.Float.Input(
@@ -78,14 +92,17 @@ def _advanced_inputs() -> list[io.Input]:
             default=-1,
             min=-1,
             max=10_000_000,
-            tooltip="Steps in which the learning rate rises from zero. -1: auto, 2 % of the schedule.",
+            tooltip="Steps in which the learning rate rises to its full value. -1: auto, 2 % of the schedule.",
             advanced=True,
         ),
         io.Combo.Input(
             "precision",
-            options=["auto", "fp32", "bf16"],
+            options=["auto", "fp32", "bf16", "fp16"],
             default="auto",
-            tooltip="What the model computes in. auto: what ComfyUI chose for it. The LoRA itself is always fp32.",
+            tooltip=(
+                "What the model computes in. auto: what ComfyUI chose for it, but never fp16. fp16: gradients are "
+                "scaled, for cards without bf16. The LoRA itself is always fp32."
+            ),
             advanced=True,
         ),
         io.Combo.Input(
@@ -188,6 +205,7 @@ def _later_inputs() -> list[io.Input]:
             advanced=True,
         ),
         *_loss_inputs(),
+        *_optimizer_inputs(),
     ]
 
 
@@ -251,6 +269,66 @@ def _loss_inputs() -> list[io.Input]:
             step=0.05,
             optional=True,
             tooltip="With masks: how much the part around them counts. -1: auto, 0.",
+            advanced=True,
+        ),
+    ]
+
+
+def _optimizer_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "optimizer_args",
+            default="",
+            placeholder="betas=(0.9, 0.99), eps=1e-8",
+            optional=True,
+            tooltip=(
+                "More settings of the optimizer, as name=value, separated by commas. With the optimizer other, "
+                "class=NAdam names the class of torch.optim."
+            ),
+            advanced=True,
+        ),
+        io.Float.Input(
+            "text_encoder_learning_rate",
+            default=-1.0,
+            min=-1.0,
+            max=100.0,
+            step=1e-7,
+            round=False,
+            optional=True,
+            tooltip="Where the text encoder is trained too. -1: auto, half the learning rate.",
+            advanced=True,
+        ),
+        io.Float.Input(
+            "lora_plus_ratio",
+            default=-1.0,
+            min=-1.0,
+            max=1000.0,
+            step=1.0,
+            optional=True,
+            tooltip="LoRA+: how much faster the second factor (B) learns than the first; 4 to 16 is common. Auto: 1.",
+            advanced=True,
+        ),
+        io.Float.Input(
+            "ema_decay",
+            default=-1.0,
+            min=-1.0,
+            max=0.999999,
+            step=0.001,
+            round=False,
+            optional=True,
+            tooltip=(
+                "Saves a moving average of the LoRA in place of its last state: smoother, for long runs. 0.99 to "
+                "0.999 is usual. 0: off. -1: auto, 0."
+            ),
+            advanced=True,
+        ),
+        io.Int.Input(
+            "lr_cycles",
+            default=-1,
+            min=-1,
+            max=1000,
+            optional=True,
+            tooltip="With lr_scheduler cosine_with_restarts: how often it falls. -1: auto, 3.",
             advanced=True,
         ),
     ]

@@ -98,13 +98,18 @@ class DanluEncodeDataset(io.ComfyNode):
         flip: bool = False,
         upscale_small: bool = False,
         regularisation: Dataset | None = None,
+        shuffle_tags: bool = False,
+        keep_tokens: int = 0,
+        caption_variants: int = 8,
     ) -> io.NodeOutput:
         from ..host.encode import HostEncoder
         from ..host.paths import system_folder
         from ..host.report import NodeReporter
         from ..training.encode import EncodeOptions, describe, encode_dataset
 
-        options = EncodeOptions(resolution, bucket_step, flip, upscale_small)
+        options = EncodeOptions(
+            resolution, bucket_step, flip, upscale_small, shuffle_tags, keep_tokens, caption_variants
+        )
         reporter = NodeReporter(cls.hidden.unique_id)
         encoder, cache = HostEncoder(vae, clip), system_folder() / "cache"
         data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation)
@@ -260,6 +265,34 @@ def _encode_inputs() -> list[io.Input]:
                 "Pictures of other things of the same kind, captioned: the model shall go on drawing them as before. "
                 "Turns prior_preservation of Training Config (Danlu) on."
             ),
+        ),
+        io.Boolean.Input(
+            "shuffle_tags",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "For captions that are lists of tags: also train on other orders of them. A trigger at the start "
+                "stays there. Not for sentences."
+            ),
+        ),
+        io.Int.Input(
+            "keep_tokens",
+            default=0,
+            min=0,
+            max=100,
+            optional=True,
+            advanced=True,
+            tooltip="With shuffle_tags: so many tags at the start keep their place.",
+        ),
+        io.Int.Input(
+            "caption_variants",
+            default=8,
+            min=1,
+            max=64,
+            optional=True,
+            advanced=True,
+            tooltip="With shuffle_tags: how many orders of each caption are encoded; each step draws one.",
         ),
     ]
 

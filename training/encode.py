@@ -21,6 +21,7 @@ from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
 from ..dataset.masks import open_mask
 from ..dataset.model import Dataset, Picture, counted, listed
+from ..dataset.variants import shuffled_tags
 from ..errors import DanluError
 from .buckets import Buckets, Fit, parse_resolutions, step_for
 from .cache import DiskCache, digest
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 RECIPE = "1"
 """Part of every key: raise it when pictures are resized or encoded differently."""
 MUCH_CROPPED = 0.25
+MOST_VARIANTS = 64
 
 
 class Encoder(Protocol):
@@ -57,6 +59,11 @@ class EncodeOptions:
     bucket_step: int = 64
     flip: bool = False
     upscale_small: bool = False
+    shuffle_tags: bool = False
+    keep_tokens: int = 0
+    """Tags at the start of a caption that keep their place."""
+    caption_variants: int = 8
+    """Orders of tags that are encoded for each caption."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,9 @@ class Job:
     image_key: str
     fit: Fit
     role: str
-    class_caption: str | None
-    """The caption with the class word in place of the trigger; None where the caption holds no trigger."""
-
-    @property
-    def captions(self) -> tuple[str, ...]:
-        return (self.picture.caption,)
-
-    @property
-    def class_captions(self) -> tuple[str, ...]:
-        return () if self.class_caption is None else (self.class_caption,)
+    captions: tuple[str, ...]
+    class_captions: tuple[str, ...]
+    """`captions` with the class word in place of the trigger; empty where they hold no trigger."""
 
     def key(self, vae_identity: str, flipped: bool) -> str:
         fit = self.fit
@@ -147,6 +147,7 @@ def describe(data: TrainingData) -> str:
 
 def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[list[Job], list[str]]:
     """What will be encoded at which size, and what the user should know about it."""
+    _check_options(options)
     _, unit = step_for(encoder.native_resolution, options.bucket_step, encoder.factor)
     originals = [picture.size for picture in dataset.pictures]
     resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
@@ -156,8 +157,9 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
         fits = _fits(picture.size, resolutions, options, encoder.factor)
         if not fits:
             small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
-        class_caption = _class_caption(picture.caption, dataset)
-        jobs += [Job(picture, content_key(picture.path), fit, dataset.role, class_caption) for fit in fits]
+        captions = _captions(picture.caption, dataset, options)
+        classes = _class_captions(captions, dataset)
+        jobs += [Job(picture, content_key(picture.path), fit, dataset.role, captions, classes) for fit in fits]
     if not jobs:
         raise DanluError(
             f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
@@ -166,9 +168,25 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
     return jobs, _plan_notes(jobs, small, unit, resolutions, options)
 
 
-def _class_caption(caption: str, dataset: Dataset) -> str | None:
-    found = without_trigger(caption, dataset.trigger, dataset.class_word)
-    return None if found == caption or dataset.role != "train" else found
+def _check_options(options: EncodeOptions) -> None:
+    if options.keep_tokens < 0:
+        raise DanluError(f"The input 'keep_tokens' is {options.keep_tokens}: give 0 or more.")
+    if not 1 <= options.caption_variants <= MOST_VARIANTS:
+        raise DanluError(
+            f"The input 'caption_variants' is {options.caption_variants}: give 1 to {MOST_VARIANTS}, each of which is "
+            "encoded."
+        )
+
+
+def _captions(caption: str, dataset: Dataset, options: EncodeOptions) -> tuple[str, ...]:
+    if not options.shuffle_tags:
+        return (caption,)
+    return shuffled_tags(caption, dataset.trigger, options.keep_tokens, options.caption_variants)
+
+
+def _class_captions(captions: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
+    found = tuple(without_trigger(caption, dataset.trigger, dataset.class_word) for caption in captions)
+    return () if found == captions or dataset.role != "train" else found
 
 
 def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:

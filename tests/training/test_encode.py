@@ -363,3 +363,25 @@ def test_alpha_as_mask(folder: Path) -> None:
     data = encode_dataset(load_folder(request), FakeEncoder(), cache, EncodeOptions(), Reporter())
     mask = data.mask(data.entries[0])
     assert mask is not None and (mask[..., :4] == 0).all() and (mask[..., 4:] == 1).all()
+
+
+def test_shuffled_tags_are_cached_variants(folder: Path) -> None:
+    picture(folder, "a.png").with_suffix(".txt").write_text("[trigger], red, rain, night, bridge")
+    encoder = FakeEncoder()
+    (entry,) = encode(folder, encoder, shuffle_tags=True, keep_tokens=2, caption_variants=4).entries
+    assert len(set(entry.captions)) == len(entry.captions) == 4
+    assert {caption.split(", ")[1] for caption in entry.captions} == {"red"}
+    assert entry.class_captions == tuple(caption.removeprefix("dantong, ") for caption in entry.captions)
+    assert sorted(encoder.captions) == sorted({"", *entry.captions, *entry.class_captions})
+    again = FakeEncoder()
+    assert encode(folder, again, shuffle_tags=True, keep_tokens=2, caption_variants=4).entries == (entry,)
+    assert again.captions == []
+    plain = encode(folder, keep_tokens=2, caption_variants=4)
+    assert plain.entries[0].captions == (entry.captions[0],)
+
+
+@pytest.mark.parametrize("option", [{"keep_tokens": -1}, {"caption_variants": 0}, {"caption_variants": 65}])
+def test_bad_variants(folder: Path, option: dict[str, int]) -> None:
+    picture(folder, "a.png")
+    with pytest.raises(DanluError, match=f"'{next(iter(option))}'"):
+        encode(folder, **option)
