@@ -25,22 +25,21 @@ class HostResult:
     report: str
 
 
-def train_on_host(
+def request_for(
     patcher: ModelPatcher,
     data: TrainingData,
     lora: LoRAConfig | None,
     training: TrainingConfig | None,
-    node_id: str | None,
     steps: int,
     save_every: int,
     keep_last: int,
     seed: int,
     name: str,
-    choices: ModelChoices | None = None,
-) -> HostResult:
-    """Checks everything that can be known before the first step, then trains."""
+    choices: ModelChoices,
+) -> tuple[TrainRequest, list[str]]:
+    """A node's inputs as the trainer wants them, and what the user should know of them. Loads nothing."""
     checked_steps(steps)
-    lora, settings, choices = lora or LoRAConfig(), training or TrainingConfig(), choices or ModelChoices()
+    lora, settings = lora or LoRAConfig(), training or TrainingConfig()
     prepared = prepare(patcher, data, settings, checked_name(name, "name"), choices, lora)
     request = TrainRequest(
         model=prepared.model,
@@ -57,9 +56,29 @@ def train_on_host(
         text=prepared.model.text,
         start=prepared.start,
     )
+    return request, [*prepared.notes, *data.notes]
+
+
+def train_on_host(
+    patcher: ModelPatcher,
+    data: TrainingData,
+    lora: LoRAConfig | None,
+    training: TrainingConfig | None,
+    node_id: str | None,
+    steps: int,
+    save_every: int,
+    keep_last: int,
+    seed: int,
+    name: str,
+    choices: ModelChoices | None = None,
+) -> HostResult:
+    """Checks everything that can be known before the first step, then trains."""
+    request, notes = request_for(
+        patcher, data, lora, training, steps, save_every, keep_last, seed, name, choices or ModelChoices()
+    )
     reporter = NodeReporter(node_id)
     result = train_lora(request, reporter)
-    report = _report([*prepared.notes, *data.notes], result)
+    report = _report(notes, result)
     reporter.text(report)
     return HostResult(result.lora, result.handle, result.losses, report)
 

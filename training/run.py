@@ -23,6 +23,7 @@ from .settle import as_made, settled
 from .store import LoraModel, RunHandle, RunStore, run_id
 from .text import TextModel
 from .trained import Trained
+from .watch import Diverged
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,7 @@ def outlined(request: TrainRequest) -> Outline:
         steps = auto_steps(request.training, request.data)
     flow = request.model.prediction.value == "flow"
     regularised = bool(request.data.regularisation)
-    resolved = resolve(
-        request.model.family, flow, lora, request.training, steps, regularised, request.model.shift
-    )
+    resolved = resolve(request.model.family, flow, lora, request.training, steps, regularised, request.model.shift)
     return Outline(steps, resolved, RunStore(request.runs_folder / run_id(_identity(request, resolved))))
 
 
@@ -148,20 +147,26 @@ def _identity(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
     return manifest
 
 
-def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resolved:
-    """The values that it trained with."""
-    steps, store = outline.steps, outline.store
-    lora = outline.resolved.lora
-    adapters = Trained.create(request.model, lora, request.seed, request.lora, request.start, request.text)
+def trainer_for(request: TrainRequest, outline: Outline, reporter: Reporter) -> tuple[Trained, Trainer]:
+    """New adapters, and what would train them; the model is not loaded yet."""
+    resolved = outline.resolved
+    adapters = Trained.create(request.model, resolved.lora, request.seed, request.lora, request.start, request.text)
     trainer = Trainer(
         request.model,
         request.data,
         adapters.network,
-        outline.resolved.training,
+        resolved.training,
         request.seed,
         reporter,
         text=adapters.text,
     )
+    return adapters, trainer
+
+
+def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resolved:
+    """The values that it trained with."""
+    steps, store = outline.steps, outline.store
+    adapters, trainer = trainer_for(request, outline, reporter)
     needed = needs(adapters.parameters(), trainer.config, activations=0)
     algorithm = outline.resolved.lora.algorithm
     check_disk(disk_needs(needed, algorithm, steps, request.save_every, request.keep_last, request.runs_folder))
@@ -169,14 +174,28 @@ def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> Resol
     store.start(_manifest(request, resolved))
     store.write_names(request.model.file_names(adapters.stems()))
     every = checkpoint_interval(request.save_every, steps)
+    good: list[int] = []
 
     def finish_step(entry: StepLog) -> None:
         store.append_log(entry)
         if entry.step % every == 0 or entry.step == steps:
             facts = checkpoint_facts(request, resolved, entry.step)
-            store.save_checkpoint(entry.step, adapters.state_dict(), facts)
-            store.keep_last(request.keep_last, steps)
+            with running.weights_to_keep():
+                store.save_checkpoint(entry.step, adapters.state_dict(), facts)
+            if not running.watch.suspicious:
+                good.append(entry.step)
+                store.keep_last(request.keep_last, steps)
 
     log.info("%d adapters of rank %d; %s", len(adapters.stems()), resolved.lora.rank, "; ".join(resolved.choices))
-    replace(trainer, config=resolved.training, activations=activations, on_step=finish_step).run(steps)
+    running = replace(trainer, config=resolved.training, activations=activations, on_step=finish_step)
+    try:
+        running.run(steps)
+    except Diverged as error:
+        raise Diverged(f"{error} {_last_good(store, good)}") from error
     return resolved
+
+
+def _last_good(store: RunStore, steps: list[int]) -> str:
+    if not steps:
+        return "Nothing was saved before that."
+    return f"What was learned up to step {steps[-1]} is kept: {store.checkpoint_path(steps[-1])}."
