@@ -72,7 +72,7 @@ def _diffusers(model: Any, stems: Iterable[str]) -> dict[str, tuple[Part, ...]]:
             return _of(stems, _inverted(build(config), without), "transformer.{}".format)
     if isinstance(model, base.Lumina2) and config.get("z_image_modulation"):
         return _of(stems, _inverted(comfy.utils.z_image_to_diffusers(config)), "transformer.{}".format)
-    same = isinstance(model, (base.QwenImage, base.HiDream, base.Kandinsky5, base.ErnieImage))
+    same = type(model) in (base.QwenImage, base.HiDream, base.Kandinsky5, base.ErnieImage)
     prefix = "transformer." if same else _PREFIX
     return {stem: (Part(prefix + stem.removeprefix(_PREFIX)),) for stem in stems}
 
