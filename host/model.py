@@ -23,10 +23,11 @@ from ..training.memory import Card
 from ..training.model import RowCondition
 from ..training.objective import Prediction
 from .assistant import Assistant
-from .conditioning import can_concat, row_conditions, takes_references, text_width
+from .conditioning import can_concat, pads_with_grey, row_conditions, takes_references, text_width
 from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
 from .memory import card_of
+from .kernels import plain_kernels
 from .names import file_names
 from .text import HostText
 
@@ -155,12 +156,13 @@ class HostModel:
                 f"model: {type(self.model).__name__} also reads a masked or a source picture, which Danlu does not "
                 "train. Wire the model without inpainting or instructions that it was made from."
             )
-        missing = [entry.name for entry in data.entries if shown and data.start(entry) is None]
-        if missing:
-            raise DanluError(
-                f"{missing[0]}: this model is shown the first frame of each clip, which training_data does not hold. "
-                "Encode the dataset again, or train on single frames (frames 1)."
-            )
+        for entry in data.entries if shown and pads_with_grey(self.model) else ():
+            start = data.start(entry)
+            if start is None or start.shape[2] != data.latent(entry).shape[1]:
+                raise DanluError(
+                    f"{entry.name}: this model is shown the first frame of each clip followed by grey, which "
+                    "training_data does not hold. Encode the dataset again, or train on single frames (frames 1)."
+                )
 
     def card(self) -> Card:
         return card_of(self.patcher)
@@ -183,6 +185,7 @@ class HostModel:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(aliases(self.model))
             stack.enter_context(frozen_layers(self.network))
+            stack.enter_context(plain_kernels(self.model))
             if self.assistant is not None:
                 stack.enter_context(self.assistant.attached(self.network, self.device))
             try:

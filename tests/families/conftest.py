@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,17 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("families")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def narrow_text_adapter() -> Iterator[None]:
+    """Anima's text adapter has its widths written down, 1024 in six blocks: tests make it narrower."""
+    import comfy.ldm.anima.model as anima
+
+    with pytest.MonkeyPatch.context() as patch:
+        narrow = {"source_dim": 48, "target_dim": 32, "model_dim": 32, "num_layers": 1, "num_heads": 2}
+        patch.setattr(anima, "LLMAdapter", partial(anima.LLMAdapter, **narrow))
+        yield
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)

@@ -116,10 +116,15 @@ class FamilyCache:
         tokens, width = self.kind.text
         if self.longer_text and self.longer_text in caption:
             tokens += 2
-        extras = {name: seeded(f"{name} {caption}", *shape) for name, shape in self.kind.extras.items()}
+        extras = {name: _extra(f"{name} {caption}", shape) for name, shape in self.kind.extras.items()}
         if self.kind.masked:
             extras["attention_mask"] = torch.ones((1, tokens), dtype=torch.int64)
         return Conditioning(seeded(f"text {caption}", 1, tokens, width), extras)
+
+
+def _extra(name: str, shape: tuple[int, ...]) -> Tensor:
+    numbers = seeded(name, *shape)
+    return (numbers.abs() * 1000).long() if name.split()[0].endswith("_ids") else numbers
 
 
 def family_data(kind: Kind, count: int = 2, longer_text: str = "") -> TrainingData:

@@ -26,14 +26,13 @@ CHECKS: Mapping[str, str] = {
 
 OUT: tuple[tuple[str, str], ...] = (
     (
-        "ERNIE-Image, JoyImage, Cosmos Predict2, Anima",
-        "ComfyUI 0.30 runs kernels without a backward for them, even while training. The error names the kernel.",
-    ),
-    (
         "CogVideoX",
         "Predicts v of another schedule (`V_PREDICTION_DDPM`), which has no known target in ComfyUI's terms.",
     ),
-    ("Cosmos 1, Stable Cascade B, Lotus, FlowRVS", "Their `model_sampling` has an objective that Danlu does not know."),
+    (
+        "Cosmos 1 and Predict2, Stable Cascade B, Lotus, FlowRVS",
+        "Their `model_sampling` has an objective that Danlu does not know.",
+    ),
     ("Inpainting and instruct-pix2pix UNets", "They also read a masked or a source picture."),
 )
 
