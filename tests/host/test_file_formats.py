@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.lora
+import comfy.model_base
 import comfy.sd
 import comfy.utils
 import pytest
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from danlu.host.lora import verify
 from danlu.host.names import file_names
-from danlu.training.formats import split_key, stems_of
+from danlu.training.formats import split_key, stems_of, to_format
 from danlu.training.saving import SaveRequest, save_run
 from danlu.training.store import RunHandle, RunStore
 from danlu.training.targets import is_conv, is_linear
@@ -169,3 +171,36 @@ def test_diffusers_takes_kohyas_fused_layer_of_flux_apart(flux_base: Base, tmp_p
     ]
     expected = lora[f"{stem}.lora_up.weight"] @ (lora[f"{stem}.lora_down.weight"] @ x) * (3 / 4)
     assert torch.allclose(torch.cat(answers), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_diffusers_reads_kohyas_names_of_sdxl() -> None:
+    """sd-scripts calls SDXL's layers by their original paths, unlike SD 1.5's; diffusers knows them by the true
+    layout only."""
+    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin
+    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+
+    config = {
+        "num_res_blocks": [2, 2, 2],
+        "channel_mult": [1, 2, 4],
+        "transformer_depth": [0, 0, 2, 2, 10, 10],
+        "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+        "transformer_depth_middle": 10,
+    }
+    model = comfy.model_base.SDXL.__new__(comfy.model_base.SDXL)
+    model.model_config = SimpleNamespace(unet_config=config)
+    paths = comfy.utils.unet_to_diffusers(config).values()
+    trained = [path for path in paths if ".1." in path and path.endswith(("_q.weight", "_out.0.weight", "proj.weight"))]
+    lora = {}
+    for path in trained:
+        stem = f"diffusion_model.{path.removesuffix('.weight')}"
+        lora[f"{stem}.lora_up.weight"], lora[f"{stem}.lora_down.weight"] = seeded(path, 3, 2), seeded(path, 2, 3)
+        lora[f"{stem}.alpha"] = torch.tensor(2.0)
+    names = file_names(model, list(deltas(lora)))
+    kohya = to_format(lora, "kohya", names.kohya)
+    assert "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.alpha" in kohya
+    unet = SimpleNamespace(layers_per_block=2)
+    found, alphas = StableDiffusionXLLoraLoaderMixin.lora_state_dict(kohya, unet_config=unet)
+    read, ours = (convert_unet_state_dict_to_peft(s) for s in (found, to_format(lora, "diffusers", names.diffusers)))
+    assert len(alphas) == len(trained)
+    assert read.keys() == ours.keys()
+    assert all(torch.equal(read[key], ours[key]) for key in read)
