@@ -132,12 +132,12 @@ def _inputs() -> list[io.Input]:
         TrainingConfigType.Input(
             "training_config", optional=True, tooltip="Learning rate, batch, schedule. Not wired: all auto."
         ),
-        *_model_inputs(),
+        *model_inputs(),
         *start_inputs(),
     ]
 
 
-def _model_inputs() -> list[io.Input]:
+def model_inputs() -> list[io.Input]:
     """What the trainer cannot always tell from the model itself."""
     from ..host.paths import lora_files
 
