@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from danlu.host.conditioning import text_width
 from danlu.host.lora import verify
 from danlu.host.model import HostModel
 from danlu.training.data import Entry
@@ -59,6 +60,7 @@ def test_the_host_finds_it_and_danlu_its_objective(fp32: FamilyBase, kind: Kind)
     assert type(fp32.patcher.model.model_config).__name__ == kind.config
     assert (model.family, model.prediction.value) == (kind.row, kind.prediction)
     model.check_fits(family_data(kind))
+    assert text_width(fp32.patcher.model) in (None, kind.text[1])
 
 
 def test_every_gradient(base: FamilyBase, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,17 @@ def test_an_expert_is_trained_on_its_own_noise_levels(
     assert any(f"the {which} noise expert" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("expert", "low", "high"), [("high", 0.9, 1.0), ("low", 0.0, 0.9)])
+def test_every_row_is_drawn_from_the_experts_levels(expert: str, low: float, high: float, family_folder: Path) -> None:
+    base = loaded(family_folder, "wan22_i2v")
+    settings = prepared(base, "", expert=expert).training
+    data = family_data(base.family)
+    trainer = make_trainer(base, data=data, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max)
+    drawn = [float(trainer.rows.batch(step, 0, data.entries[:1]).sigma) for step in range(60)]
+    assert low <= min(drawn) < low + 0.2 * (high - low) + 0.25 and max(drawn) <= high
+    assert max(drawn) - min(drawn) > 0.3 * (high - low)
+
+
 @pytest.mark.parametrize("file", ["wan2.2_i2v_14B.safetensors", "", "mix_high_noise_low_noise.safetensors"])
 def test_an_expert_that_nothing_tells_is_asked_for(file: str, family_folder: Path) -> None:
     with pytest.raises(DanluError, match="Set expert to high or low"):
