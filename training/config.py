@@ -170,6 +170,7 @@ def _check_optimizer(config: TrainingConfig) -> None:
     if config.optimizer == "schedulefree" and config.lr_scheduler not in (AUTO, "constant"):
         raise DanluError(f"lr_scheduler is {config.lr_scheduler}, but schedulefree has none: set it to constant.")
 
+
 def _check_range(config: TrainingConfig) -> None:
     low = 0.0 if is_auto(config.sigma_min) else config.sigma_min
     high = 1.0 if is_auto(config.sigma_max) else config.sigma_max

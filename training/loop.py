@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .adapters import AdapterSet
 from .batches import BatchPlan
-from .checkpointing import checkpointed, mutation_allowed
+from .checkpointing import IN_PLACE, checkpointed, mutation_allowed
 from .clock import Clock
 from .config import TrainingConfig
 from .data import Entry, TrainingData
@@ -22,7 +23,7 @@ from .memory import SAMPLING_FACTOR, needs
 from .model import BaseModel
 from .objective import add_noise, target
 from .optimization import Optimization
-from .optimizers import parameter_groups
+from .optimizers import create_optimizer, parameter_groups
 from .precision import check_precision
 from .prior import Prior
 from .reporter import Reporter
@@ -32,9 +33,6 @@ from .text import TrainedText
 from .watch import Watch, check_finite
 
 log = logging.getLogger(__name__)
-
-_IN_PLACE = "modified by an inplace operation"
-"""What autograd says of a model that changes saved tensors (Flux blocks do `x += ...`)."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,8 @@ class Trainer:
         if self.text:
             self.parameters += self.text.adapters.parameters()
         check_precision(self.config.precision, self.model.device)
+        # Made and thrown away: a missing package or a wrong argument is told before the model is loaded.
+        create_optimizer(self._groups(), self.config)
         self.watch = Watch()
         self.optimization: Optimization | None = None
         self._mutates = False
@@ -116,11 +116,7 @@ class Trainer:
         return needs(self.parameters, self.config, activations).total
 
     def _steps(self, steps: int) -> None:
-        groups = parameter_groups(self.adapters, self.config.learning_rate, self.config.lora_plus_ratio)
-        if self.text:
-            rate = self.config.text_encoder_learning_rate
-            groups += parameter_groups(self.text.adapters, rate, self.config.lora_plus_ratio)
-        self.optimization = optimization = Optimization(groups, self.config, self.model.device)
+        self.optimization = optimization = Optimization(self._groups(), self.config, self.model.device)
         clock = Clock(steps)
         for step in range(1, steps + 1):
             self.reporter.check_interrupt()
@@ -139,6 +135,14 @@ class Trainer:
         """The adapters as a checkpoint shall hold them, for the time of the context."""
         return self.optimization.weights_to_keep() if self.optimization else nullcontext()
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters by learning rate."""
+        groups = parameter_groups(self.adapters, self.config.learning_rate, self.config.lora_plus_ratio)
+        if self.text:
+            rate = self.config.text_encoder_learning_rate
+            groups += parameter_groups(self.text.adapters, rate, self.config.lora_plus_ratio)
+        return groups
+
     def accumulate(self, step: int) -> Losses:
         """Forward and backward of one optimizer step."""
         accumulation = self.config.gradient_accumulation
@@ -147,7 +151,7 @@ class Trainer:
             with self._dropout_seed(step):
                 return self._micro_batches(step, micro)
         except RuntimeError as error:
-            if self._mutates or _IN_PLACE not in str(error):
+            if self._mutates or IN_PLACE not in str(error):
                 raise
         # This model changes tensors that autograd keeps: from now on they are copied when that happens.
         log.info("The model changes activations in place; autograd keeps copies of them.")

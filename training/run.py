@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import DanluError
 from .adapters import StartLora
+from .checks import check_together, remarks
 from .config import LoRAConfig, TrainingConfig, as_dict, check, is_auto
 from .data import TrainingData
 from .disk import check_disk, checkpoint_interval, disk_needs
@@ -18,6 +19,7 @@ from .length import planned_steps
 from .loop import StepLog, Trainer
 from .memory import needs
 from .model import BaseModel
+from .objective import Prediction
 from .reporter import Reporter
 from .settle import as_made, settled
 from .store import LoraModel, RunHandle, RunStore, run_id
@@ -78,10 +80,14 @@ def outlined(request: TrainRequest) -> Outline:
     check(request.training)
     if steps == -1:
         steps = auto_steps(request.training, request.data)
-    flow = request.model.prediction.value == "flow"
+    prediction = request.model.prediction
+    flow = prediction is Prediction.FLOW
     regularised = bool(request.data.regularisation)
     resolved = resolve(request.model.family, flow, lora, request.training, steps, regularised, request.model.shift)
-    return Outline(steps, resolved, RunStore(request.runs_folder / run_id(_identity(request, resolved))))
+    check_together(resolved.training, request.data, prediction)
+    told = (*resolved.choices, *remarks(resolved.training, request.data, prediction, steps))
+    store = RunStore(request.runs_folder / run_id(_identity(request, resolved)))
+    return Outline(steps, replace(resolved, choices=told), store)
 
 
 def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
@@ -141,7 +147,8 @@ def _manifest(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
 
 
 def _identity(request: TrainRequest, resolved: Resolved) -> dict[str, Any]:
-    """The manifest without what changes memory and time only: a run that ran out of memory goes on with it."""
+    """The manifest without what changes memory and time, and the result by rounding at most: a run that ran out of
+    memory can go on with gradient checkpointing."""
     manifest = _manifest(request, resolved)
     del manifest["training"]["gradient_checkpointing"]
     return manifest

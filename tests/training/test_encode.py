@@ -384,4 +384,4 @@ def test_shuffled_tags_are_cached_variants(folder: Path) -> None:
 def test_bad_variants(folder: Path, option: dict[str, int]) -> None:
     picture(folder, "a.png")
     with pytest.raises(DanluError, match=f"'{next(iter(option))}'"):
-        encode(folder, **option)
+        encode(folder, **option)  # type: ignore[arg-type]
