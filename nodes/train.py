@@ -98,7 +98,10 @@ def _inputs() -> list[io.Input]:
             default=-1,
             min=-1,
             max=10_000_000,
-            tooltip="Train until this step. -1: auto, 80 a picture, between 1,000 and 8,000.",
+            tooltip=(
+                "Train until this step. -1: auto: as a preset or an imported config says, "
+                "else 80 a picture, 1,000 to 8,000."
+            ),
         ),
         io.Int.Input(
             "save_every",
