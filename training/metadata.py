@@ -64,8 +64,16 @@ def metadata(name: str, facts: Mapping[str, str]) -> dict[str, str]:
         "ss_output_name": name,
         **_kohya(facts),
         "danlu.config": facts.get("config"),
+        "danlu.dora": _dora_note(facts),
     }
     return {key: value for key, value in known.items() if value}
+
+
+def _dora_note(facts: Mapping[str, str]) -> str | None:
+    """Readers of DoRA differ in what they divide by."""
+    if "config" not in facts or json.loads(facts["config"])["lora"]["algorithm"] != "dora":
+        return None
+    return "dora_scale is for ComfyUI, which divides by |W|; readers that divide by |W + dW| show another effect"
 
 
 def _kohya(facts: Mapping[str, str]) -> dict[str, str | None]:

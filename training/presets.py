@@ -134,11 +134,9 @@ def _for_memory(memory: str, family: str, rank: int) -> dict[str, Setting]:
     gigabytes = int(memory.split()[0])
     small, large = family in _SMALL, family not in (*_SMALL, *_MIDDLE)
     found: dict[str, Setting] = {}
-    recompute = gigabytes <= 6 if small else gigabytes <= 16 or large
-    found["gradient_checkpointing"] = Setting(
-        "on" if recompute else "off",
-        f"{memory}: activations are computed again instead of kept" if recompute else f"{memory} is enough without",
-    )
+    if gigabytes <= 6 if small else gigabytes <= 16 or large:  # elsewhere a measured step decides
+        reason = f"{memory}: activations are computed again instead of kept"
+        found["gradient_checkpointing"] = Setting("on", reason)
     most = _most_rank(gigabytes, small, large)
     if rank > most:
         found["rank"] = Setting(most, f"{memory}: less to keep beside the model")

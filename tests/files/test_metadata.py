@@ -71,6 +71,7 @@ def test_other_algorithms_are_lycoris_to_kohyas_readers(algorithm: str, argument
     found = metadata("thing", known | {"config": json.dumps(config)})
     assert found["ss_network_module"] == "lycoris.kohya"
     assert json.loads(found["ss_network_args"]) == arguments
+    assert ("danlu.dora" in found) == (algorithm == "dora")
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def test_memory_decides() -> None:
         return found.lora.rank, found.lora.targets, found.training.gradient_checkpointing
 
     assert values("6 GB", "sd15") == (16, "attention+mlp", "on")
-    assert values("8 GB", "sd15") == (64, "attention+mlp", "off")
+    assert values("8 GB", "sd15") == (64, "attention+mlp", "auto")
     assert values("8 GB", "sdxl") == (16, "attention+mlp", "on")
-    assert values("24 GB+", "sdxl") == (64, "attention+mlp", "off")
+    assert values("24 GB+", "sdxl") == (64, "attention+mlp", "auto")
     assert values("8 GB", "flux") == (8, "attention", "on")
     assert values("12 GB", "flux") == (16, "attention", "on")
     assert values("16 GB", "flux") == (32, "attention+mlp", "on")
