@@ -33,10 +33,15 @@ File = dict[str, Tensor]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return loras_in(tmp_path / "loras", monkeypatch)
+
+
+def loras_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """models/loras of the host."""
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], {".safetensors", ".pt"}))
+    folder.mkdir()
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(folder)], {".safetensors", ".pt"}))
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    return tmp_path
+    return folder
 
 
 def trained(base: Base, start: StartLora, **asked: object) -> Trained:
