@@ -171,8 +171,11 @@ def peak_memory(device: torch.device) -> Iterator[list[int]]:
         found.append(live.peak)
 
 
+_PLAIN = (Tensor, nn.Parameter)
+
+
 class LiveTensors(TorchDispatchMode):
-    """Bytes of the storages that were made inside and are alive, and their most.
+    """Bytes of the storages that were made inside and are alive, and their most; without what a kernel uses for itself.
 
     Every operation passes here, also those that autograd or a checkpointed block runs in the backward pass. (Hooks
     on saved tensors would not do: where in-place changes are allowed, torch puts hooks of its own in their place.)
@@ -185,6 +188,9 @@ class LiveTensors(TorchDispatchMode):
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(kind not in _PLAIN for kind in types):
+            # The host's quantised tensors do it by operations on plain ones, which come here next.
+            return NotImplemented
         # What comes in unknown was there before.
         for storage in _storages((args, kwargs)):
             self._note(storage, 0)
@@ -206,7 +212,6 @@ class LiveTensors(TorchDispatchMode):
 
 
 def _storages(tree: Any) -> Iterator[torch.UntypedStorage]:
-    """Of plain tensors: the host's quantised ones are made of such."""
     for leaf in tree_leaves(tree):
-        if type(leaf) in (Tensor, nn.Parameter):
+        if type(leaf) in _PLAIN:
             yield leaf.untyped_storage()
