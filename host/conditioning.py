@@ -62,8 +62,14 @@ def pads_with_grey(model: Any) -> bool:
     return isinstance(model, comfy.model_base.WAN21)
 
 
-def can_concat(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+_MASKED_TOGETHER = (comfy.model_base.LTXV, comfy.model_base.Lumina2, comfy.model_base.QwenImage)
+"""Models that take a mask for each row of a batch, as the contract test shows; HunyuanVideo has one for all rows."""
+
+
+def can_concat(model: Any, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two rows can share a forward pass."""
+    if "attention_mask" in a and not isinstance(model, _MASKED_TOGETHER):
+        return False
     return a.keys() == b.keys() and all(a[key].can_concat(b[key]) for key in a)
 
 

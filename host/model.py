@@ -26,8 +26,8 @@ from .assistant import Assistant
 from .conditioning import can_concat, pads_with_grey, row_conditions, takes_references, text_width
 from .families import family_of, file_name, takes_start_frame
 from .frozen import aliases, borrowed_weight, frozen_layers
-from .memory import card_of
 from .kernels import plain_kernels
+from .memory import card_of
 from .names import file_names
 from .text import HostText
 
@@ -230,7 +230,7 @@ class HostModel:
         first: list[dict[str, Any]] = []
         for i, row in enumerate(rows):
             conds = self._conds(noise, row)
-            fit = next((g for g, other in enumerate(first) if can_concat(other, conds)), None)
+            fit = next((g for g, other in enumerate(first) if can_concat(self.model, other, conds)), None)
             if fit is None:
                 groups.append([i])
                 first.append(conds)

@@ -26,6 +26,8 @@ class Kind:
     """Other tensors of the text encoder."""
     masked: bool = False
     """Its text encoder also gives an attention mask."""
+    padding: int = 1
+    """How many tokens at the end that mask leaves out."""
     detected: bool = True
     dead: str = ""
     """Regular expression over adapter tensors that the answer does not depend on."""

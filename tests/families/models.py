@@ -118,7 +118,7 @@ class FamilyCache:
             tokens += 2
         extras = {name: _extra(f"{name} {caption}", shape) for name, shape in self.kind.extras.items()}
         if self.kind.masked:
-            extras["attention_mask"] = torch.ones((1, tokens), dtype=torch.int64)
+            extras["attention_mask"] = (torch.arange(tokens) < tokens - self.kind.padding).long()[None]
         return Conditioning(seeded(f"text {caption}", 1, tokens, width), extras)
 
 

@@ -204,6 +204,7 @@ GENERIC: tuple[Kind, ...] = (
         (16, 4, 4),
         (5, 48),
         masked=True,
+        padding=0,
         detected=False,
         family="generic",
         # It refines pictures to start from, and there is none.

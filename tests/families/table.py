@@ -118,6 +118,7 @@ NAMED: tuple[Kind, ...] = (
         "flow",
         (16, 1, 4, 4),
         (5, 48),
+        masked=True,
         detected=False,
         dead=QWEN_DEAD,
     ),
@@ -219,7 +220,7 @@ NAMED: tuple[Kind, ...] = (
         (5, 64),
         detected=False,
     ),
-    Kind("lumina2", "Lumina 2", "Lumina2", LUMINA, "flow", (16, 4, 4), (5, 48), detected=False),
+    Kind("lumina2", "Lumina 2", "Lumina2", LUMINA, "flow", (16, 4, 4), (5, 48), masked=True, detected=False),
     Kind(
         "hunyuan_video",
         "HunyuanVideo",
@@ -240,6 +241,7 @@ NAMED: tuple[Kind, ...] = (
         (16, 2, 4, 4),
         (5, 64),
         {"pooled_output": (1, 768)},
+        masked=True,
     ),
     Kind(
         "krea2",

@@ -86,7 +86,8 @@ def test_a_batch_is_the_mean_of_its_rows(fp32: FamilyBase, kind: Kind) -> None:
     trainer = make_trainer(fp32, data=data, batch_size=3, gradient_checkpointing="on", **HELD)
     difference, passes = rows_against_batch(trainer, dead(trainer, kind))
     assert sum(len(batch.rows) for batch in passes) == 3
-    assert max(len(batch.rows) for batch in passes) >= 2
+    # Two texts are as long as each other. Where rows do not share a mask, each runs by itself.
+    assert max(len(batch.rows) for batch in passes) >= 2 or kind.masked
     assert difference < 1e-4
 
 
@@ -132,7 +133,7 @@ def test_training_one_batch(fp32: FamilyBase) -> None:
 def test_the_saved_file(base: FamilyBase, kind: Kind, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer = make_trainer(base, {"rank": 4, "alpha": 2.0}, family_data(kind), **HELD)
     with torch.inference_mode():
-        recorder = Recorder([trainer.rows.batch(1, 0, trainer.data.entries)])
+        recorder = Recorder([trainer.rows.batch(1, 0, trainer.data.entries[:1])])
     state = trainer.adapters.state_dict()
     path = write_lora(tmp_path, kind.name, state, {})
     verify(path, state, {stem: (Part(stem),) for stem in stems_of(state)})

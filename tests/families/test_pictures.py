@@ -213,3 +213,15 @@ def test_guidance(name: str, guidance: float, family_folder: Path) -> None:
     (row,) = rows(base, family_data(base.family), 1)
     conds = row_conditions(base.patcher.model, torch.empty(1, *base.family.latent), row, CPU)
     assert conds["guidance"].cond.tolist() == [guidance]
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"), [("hunyuan_video", [[0], [1]]), ("qwen_image", [[0, 1]]), ("ltxv", [[0, 1]])]
+)
+def test_rows_share_a_pass_where_the_model_takes_a_mask_for_each(
+    name: str, groups: list[list[int]], family_folder: Path
+) -> None:
+    base = loaded(family_folder, name)
+    (row,) = rows(base, family_data(base.family), 1)
+    assert "attention_mask" in row.text.extras
+    assert HostModel(base.patcher).groups([row, row], torch.Size((2, *base.family.latent))) == groups
