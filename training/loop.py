@@ -29,6 +29,7 @@ from .prior import Prior
 from .reporter import Reporter
 from .rng import derive_seed, kept_generators
 from .rows import Batch, RowMaker
+from .shortage import OutOfMemory, explained, is_out_of_memory
 from .text import TrainedText
 from .watch import Watch, check_finite
 
@@ -87,11 +88,33 @@ class Trainer:
         self.watch = Watch()
         self.optimization: Optimization | None = None
         self._mutates = False
+        self._step = 0
 
     def run(self, steps: int) -> None:
         """Trains steps 1 to `steps`. Whatever ends it, the model is given back as it was lent."""
-        with self.lent():
-            self._steps(steps)
+        shortage: OutOfMemory | None = None
+        try:
+            with self.lent():
+                self._steps(steps)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            shortage = self._explained(error)
+        if shortage:
+            # Out here the first error is gone, and with it every activation that its frames held.
+            raise shortage
+
+    def _explained(self, error: Exception) -> OutOfMemory:
+        self._let_go()
+        rank = max(adapter.rank for adapter in self.adapters.adapters.values())
+        latent = largest_latent(self.data.entries, self.data)
+        return explained(error, self._step, self.config, self._reserve(), latent, rank)
+
+    def _let_go(self) -> None:
+        """Of gradients and optimizer state: the adapters alone stay."""
+        self.optimization = None
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -119,6 +142,7 @@ class Trainer:
         self.optimization = optimization = Optimization(self._groups(), self.config, self.model.device)
         clock = Clock(steps)
         for step in range(1, steps + 1):
+            self._step = step
             self.reporter.check_interrupt()
             optimization.forget_gradients()
             loss = self.accumulate(step)

@@ -18,6 +18,7 @@ from torch import Tensor
 from danlu.host.report import NodeReporter
 from danlu.training.loop import StepLog, Trainer
 from danlu.training.reporter import Reporter, StepReport
+from danlu.training.shortage import OutOfMemory
 
 from .snapshot import Snapshot, snapshot
 from .support import Base, make_trainer, run, seeded
@@ -77,13 +78,20 @@ class BackwardFailed(Exception):
     pass
 
 
-def fails_in_forward(trainer: Trainer) -> None:
-    layer = list(trainer.adapters.adapters.values())[len(trainer.adapters.adapters) // 2]
+def fails_in_forward(trainer: Trainer, error: Exception | None = None) -> None:
+    """In the middle: before one of the layers that have an adapter."""
+    path = list(trainer.adapters.adapters)[len(trainer.adapters.adapters) // 2]
+    layer = trainer.model.network.get_submodule(path)
 
     def fail(_module: torch.nn.Module, _args: tuple[Tensor, ...]) -> None:
-        raise ForwardFailed
+        handle.remove()
+        raise error or ForwardFailed
 
-    layer.register_forward_pre_hook(fail)
+    handle = layer.register_forward_pre_hook(fail)
+
+
+def runs_out_of_memory(trainer: Trainer) -> None:
+    fails_in_forward(trainer, torch.cuda.OutOfMemoryError("CUDA out of memory"))
 
 
 def fails_in_backward(trainer: Trainer) -> None:
@@ -114,8 +122,9 @@ def test_training_changes_nothing(any_base: Base, checkpointing: str) -> None:
         (Broken, lambda _trainer: None, OSError),
         (Reporter, fails_in_forward, ForwardFailed),
         (Reporter, fails_in_backward, BackwardFailed),
+        (Reporter, runs_out_of_memory, OutOfMemory),
     ],
-    ids=["interrupt", "reporter", "forward", "backward"],
+    ids=["interrupt", "reporter", "forward", "backward", "memory"],
 )
 def test_no_end_changes_anything(
     base: Base,
