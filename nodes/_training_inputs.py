@@ -109,7 +109,10 @@ def _advanced_inputs() -> list[io.Input]:
             "gradient_checkpointing",
             options=["auto", "on", "off"],
             default="auto",
-            tooltip="Recompute activations instead of keeping them: much less memory, slower. auto: off.",
+            tooltip=(
+                "Recompute activations instead of keeping them: much less memory, slower. auto: on where memory "
+                "would not do without."
+            ),
             advanced=True,
         ),
         io.Combo.Input(

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from .data import Conditioning, TensorCache, TrainingData
 from .loop import Trainer, largest_latent
 from .memory import Needs, fits, needs, shown_bytes
+from .shortage import is_out_of_memory
 
 _GRID = 8
 """Latents are cut to multiples of this: what every network can halve three times."""
@@ -76,16 +77,26 @@ class Choice:
 def choose_checkpointing(trainer: Trainer) -> Choice:
     """On where a step without it would not fit the memory there is."""
     card = trainer.model.card()
-    without = _needs(trainer, "off")
-    taken = f"{shown_bytes(card.base + without.total)} of {shown_bytes(card.available)}"
-    if fits(card, without):
-        return Choice("off", without.activations, f"gradient_checkpointing off: {taken} are needed without it")
-    reason = f"gradient_checkpointing on: {taken} would be needed without it"
+    without = _needs_without(trainer)
+    if without is None:
+        reason = "gradient_checkpointing on: even a small step without it ran out of memory"
+    else:
+        taken = f"{shown_bytes(card.base + without.total)} of {shown_bytes(card.available)}"
+        if fits(card, without):
+            return Choice("off", without.activations, f"gradient_checkpointing off: {taken} are needed without it")
+        reason = f"gradient_checkpointing on: {taken} would be needed without it"
     return Choice("on", expected_activations(trainer, "on"), reason)
 
 
-def _needs(trainer: Trainer, checkpointing: str) -> Needs:
-    return needs(trainer.parameters, trainer.config, expected_activations(trainer, checkpointing))
+def _needs_without(trainer: Trainer) -> Needs | None:
+    """None where memory ran out on the way."""
+    try:
+        activations = expected_activations(trainer, "off")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    return needs(trainer.parameters, trainer.config, activations)
 
 
 def _measured(trainer: Trainer) -> int:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
+from .config import LoRAConfig, TrainingConfig, as_dict, is_auto
 from .data import Entry, TrainingData
 from .disk import DiskNeeds, disk_needs
 from .families import Resolved
@@ -19,6 +18,7 @@ from .plan_verdict import Demand, Verdict, judged
 from .reporter import Reporter
 from .run import TrainRequest, describe, outlined, trainer_for
 from .settle import settled
+from .shortage import is_out_of_memory
 from .text import TrainedText
 
 
@@ -29,6 +29,8 @@ class Plan:
     done: bool
     """Whether the disk holds this run at this step."""
     resolved: Resolved
+    given: tuple[str, ...]
+    """Values that the user's configs set."""
     trained: list[LayerGroup]
     left_out: list[LayerGroup]
     card: Card
@@ -58,6 +60,7 @@ def make_plan(request: TrainRequest, reporter: Reporter) -> Plan:
         steps=outline.steps,
         done=outline.store.checkpoint_path(outline.steps).exists(),
         resolved=resolved,
+        given=_given(request.lora) + _given(request.training),
         trained=trained_layers(request.model.network, adapters.network) + _of_text_encoder(adapters.text),
         left_out=left_out_layers(request.model.network, adapters.network),
         card=card,
@@ -69,6 +72,10 @@ def make_plan(request: TrainRequest, reporter: Reporter) -> Plan:
         ),
         verdict=judged(card, demand),
     )
+
+
+def _given(config: LoRAConfig | TrainingConfig) -> tuple[str, ...]:
+    return tuple(f"{name} {value}" for name, value in as_dict(config).items() if value != "" and not is_auto(value))
 
 
 def _of_text_encoder(text: TrainedText | None) -> list[LayerGroup]:
@@ -96,7 +103,9 @@ def _tried(trainer: Trainer, card: Card, foretold: int) -> DryStep | None:
         return None
     try:
         return dry_step(trainer)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return None
 
 

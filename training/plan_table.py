@@ -23,7 +23,7 @@ def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
         _time_and_disk(plan),
         _layers("TRAINED", plan.trained, "parameters"),
         _layers("LEFT OUT", plan.left_out, "weights", brief=True),
-        _values(plan.resolved.choices),
+        _values(plan),
         ["NOTES", *(line for note in notes for line in _wrapped(note))] if notes else [],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section)
@@ -103,11 +103,9 @@ def _shown_count(number: int) -> str:
     return str(number)
 
 
-def _values(choices: Sequence[str]) -> list[str]:
-    lines = ["VALUES CHOSEN FOR YOU"]
-    for choice in choices:
-        lines += _wrapped(choice)
-    return lines if choices else []
+def _values(plan: Plan) -> list[str]:
+    given = ["set by you: " + ", ".join(plan.given)] if plan.given else []
+    return ["VALUES", *(line for text in (*given, *plan.resolved.choices) for line in _wrapped(text))]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -173,3 +173,20 @@ def test_an_interrupt_is_heard() -> None:
 
     with pytest.raises(InterruptedError):
         choose_checkpointing(trainer(8, reporter=Impatient()))
+
+
+def test_memory_that_runs_out_on_the_way_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer(32)
+    accumulate = Trainer.accumulate
+
+    def full(self: Trainer, step: int) -> Any:
+        if self.config.gradient_checkpointing == "off":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return accumulate(self, step)
+
+    monkeypatch.setattr(Trainer, "accumulate", full)
+    found = choose_checkpointing(made)
+    assert (found.checkpointing, found.activations) == ("on", expected_activations(made, "on"))
+    monkeypatch.setattr(Trainer, "accumulate", lambda *_arguments: {}["a fault of ours"])
+    with pytest.raises(KeyError):
+        choose_checkpointing(made)

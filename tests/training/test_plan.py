@@ -134,7 +134,7 @@ def test_the_table_is_easy_to_look_over(tmp_path: Path) -> None:
     text = plan_text(found, ["a note"])
     titles = [section.splitlines()[0].split(":")[0].split(" (")[0] for section in text.split("\n\n")]
     assert titles == [
-        "FITS", "MEMORY", "TIME AND DISK", "TRAINED", "LEFT OUT", "VALUES CHOSEN FOR YOU", "NOTES",
+        "FITS", "MEMORY", "TIME AND DISK", "TRAINED", "LEFT OUT", "VALUES", "NOTES",
     ]  # fmt: skip
     assert max(map(len, text.splitlines())) <= 80
     memory = text.split("\n\n")[1].splitlines()[1:]
@@ -142,6 +142,7 @@ def test_the_table_is_easy_to_look_over(tmp_path: Path) -> None:
     for wanted in ("4 ×  16 → 16  first, second", "learning_rate 0.0001", "ai-toolkit", "batch 2 → 40 steps"):
         assert wanted in text
     assert "gradient_checkpointing off: " in text
+    assert "set by you: rank 4, batch_size 2\n" in text
 
 
 def test_a_small_disk_is_told_before_all(tmp_path: Path) -> None:
