@@ -55,7 +55,7 @@ _HIGH = re.compile(r"high[-_ ]?noise|(^|[-_ .])high([-_ .]|$)", re.IGNORECASE)
 _LOW = re.compile(r"low[-_ ]?noise|(^|[-_ .])low([-_ .]|$)", re.IGNORECASE)
 _WAN22 = re.compile(r"wan[-_ .]?2[._]?2", re.IGNORECASE)
 _WAN21 = re.compile(r"wan[-_ .]?2[._]?1", re.IGNORECASE)
-_UNDISTILLED = re.compile(r"de[-_ .]?(distill|turbo)|undistill|openflux|[-_ .]raw([-_ .]|$)", re.IGNORECASE)
+_UNDISTILLED = re.compile(r"(^|[-_ .])(de|un)[-_ .]?(distill|turbo)|openflux|[-_ .]raw([-_ .]|$)", re.IGNORECASE)
 _DISTILLED = re.compile(
     r"turbo|lightning|schnell|lightx2v|hyper[-_ .]?(sd|flux)|(^|[-_ .])lcm|dmd2?([-_ .]|$)|distill|causvid|"
     r"(^|[-_ .])\d[-_ ]?steps?([-_ .]|$)",

@@ -127,6 +127,7 @@ def test_a_name_says_the_expert_once(family_folder: Path) -> None:
     [
         ("schnell", "mine.safetensors", r"Flux\.1 \[dev\]"),
         ("zimage", "z_image_turbo_bf16.safetensors", "Z-Image"),
+        ("zimage", "made_turbo.safetensors", "Z-Image"),
         ("klein", "flux-2-klein-4b-fp8.safetensors", r"Flux\.2 Klein Base"),
         ("sdxl", "sdxl_lightning_4step.safetensors", "SDXL base"),
         ("sdxl", "Hyper-SDXL-8steps.safetensors", "SDXL base"),
@@ -148,6 +149,8 @@ def test_a_distilled_base_needs_a_yes(kind: str, file: str, better: str, family_
     [
         ("zimage", "z_image_bf16.safetensors"),
         ("zimage", "z_image_de_turbo_v1.safetensors"),
+        ("zimage", "Z-Image-De-Turbo.safetensors"),
+        ("schnell", "flux-schnell-undistilled.safetensors"),
         ("klein", "flux-2-klein-base-4b.safetensors"),
         ("klein", ""),
         ("schnell", "OpenFLUX.1.safetensors"),
