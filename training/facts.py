@@ -36,6 +36,7 @@ def checkpoint_facts(request: TrainRequest, resolved: Resolved, step: int) -> di
         "resolution": ",".join(f"{width}x{height}" for height, width in sizes),
         "buckets": json.dumps(_buckets(trained)),
         "tags": json.dumps({data.trigger or "dataset": tag_frequency(trained)}, ensure_ascii=False),
+        "start": request.start.identity if request.start else "",
         "config": json.dumps({"lora": as_dict(resolved.lora), "training": as_dict(training)}, sort_keys=True),
     }
 

@@ -18,6 +18,9 @@ from .store import packed, safetensors_parts, write_atomically
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+LONGEST_NAME = 150
+"""Bytes: file systems take 255, and a step, a number and an ending come behind."""
 _EXACT = (".alpha", ".dora_scale", ".rescale")
 """Few numbers, each of which scales a whole layer or row: always float32."""
 
@@ -25,9 +28,13 @@ _EXACT = (".alpha", ".dora_scale", ".rescale")
 def checked_name(name: str, what: str) -> str:
     """A file name and nothing more; raises DanluError, naming the input, for paths and unusable characters."""
     clean = name.strip()
-    if not clean or clean.strip(".") == "" or _FORBIDDEN.search(clean) or clean.endswith("."):
+    if len(clean.encode()) > LONGEST_NAME:
+        raise DanluError(f"{what} is longer than {LONGEST_NAME} bytes; choose a shorter name.")
+    reserved = clean.partition(".")[0].upper() in _RESERVED
+    if not clean.strip(".") or _FORBIDDEN.search(clean) or clean.endswith(".") or reserved:
         raise DanluError(
-            f"{what} is {name!r}: it must be a plain name, without slashes, '..' or any of <>:\"|?*. "
+            f"{what} is {name!r}: it must be a plain name, without slashes, '..' or any of <>:\"|?*, and none that "
+            "Windows keeps for devices. "
             "Use subfolder for a folder below models/loras."
         )
     return clean

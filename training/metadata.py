@@ -65,6 +65,7 @@ def metadata(name: str, facts: Mapping[str, str]) -> dict[str, str]:
         **_kohya(facts),
         "danlu.config": facts.get("config"),
         "danlu.dora": _dora_note(facts),
+        "danlu.started_from": facts.get("start"),
     }
     return {key: value for key, value in known.items() if value}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from danlu.training.adapters.continued import StartLora
 from danlu.training.config import TrainingConfig
 from danlu.training.facts import checkpoint_facts, tag_frequency
 from danlu.training.files import write_lora
@@ -120,6 +122,9 @@ def test_a_checkpoints_facts_make_a_whole_file(tmp_path: Path) -> None:
     resolved = settings(batch_size=2)
     request = TrainRequest(ToyModel(), "base", data, tmp_path, seed=5, training=TrainingConfig())
     found = metadata("thing", checkpoint_facts(request, resolved, step=6))
+    assert "danlu.started_from" not in found
+    started = replace(request, start=StartLora("a name", "its content", "lora", {}))
+    assert metadata("thing", checkpoint_facts(started, resolved, step=6))["danlu.started_from"] == "its content"
     assert json.loads(found["ss_tag_frequency"]) == {"trig": {"a 2": 1, "a cat": 1, "trig": 1}}
     assert found["ss_epoch"] == "3"
     assert found["ss_num_train_images"] == "2"

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from danlu.errors import DanluError
+from danlu.training.files import checked_name
 from danlu.training.picture import cover, thumbnails
 from danlu.training.saving import SaveRequest, save_lora, save_run
 
@@ -32,6 +33,18 @@ def save(tmp_path: Path, family: str = "flux", algorithm: str = "lora", **option
 def facts_of(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
         return file.metadata()
+
+
+@pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "a:b", "end.", "nul", "COM1.x", "a\tb", "字" * 60])
+def test_names_that_are_none(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DanluError, match="^the input"):
+        checked_name(name, "the input")
+
+
+@pytest.mark.parametrize("name", ["我的 LoRA", "a.b v1.5", "console", "猫" * 50])
+def test_names_that_are_fine(tmp_path: Path, name: str) -> None:
+    (path,) = save(tmp_path, name=f" {name} ")
+    assert path.name == f"{name}.safetensors" and path.exists()
 
 
 def test_the_final_lora_has_the_plain_name(tmp_path: Path) -> None:
