@@ -11,6 +11,11 @@ _SHOWN = ("sd15", "sdxl", "flux", "zimage", "qwen_image", "flux2")
 _EDITING = ("kontext", "qwen_image_edit", "flux2")
 """Families that the text gives the values of; training on any other works as well."""
 
+SOURCES = (
+    "Sources: sd-scripts docs/flux_train_network and OneTrainer training_presets (memory), ai-toolkit content_or_style "
+    "(noise of poses), the families' own as the train node tells them; steps by goal are the common rule of thumb."
+)
+
 
 def describe(kind_name: str, memory: str) -> str:
     """What to bring, how long it trains, and the values for the families that suit the goal."""
@@ -25,6 +30,7 @@ def describe(kind_name: str, memory: str) -> str:
         "Values, where no config node says otherwise (advice from other trainers' documentation, not measured by us):",
         *(_family_line(kind_name, memory, family) for family in (_EDITING if kind_name == "edit" else _SHOWN)),
     ]
+    lines.append(SOURCES)
     return "\n".join(lines)
 
 

@@ -105,7 +105,13 @@ def test_unknown_presets(name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_node_says_what_it_set_and_why(kind: str) -> None:
     text = describe(kind, "12 GB")
-    for part in ("One goal per LoRA", KINDS[kind].base, KINDS[kind].captions, f"{KINDS[kind].per_picture} steps"):
+    for part in (
+        "One goal per LoRA",
+        "Sources: ",
+        KINDS[kind].base,
+        KINDS[kind].captions,
+        f"{KINDS[kind].per_picture} steps",
+    ):
         assert part in text
     rank = resolved(kind, "12 GB", "flux" if kind != "edit" else "kontext").lora.rank
     assert f"rank {rank}" in next(line for line in text.splitlines() if line.startswith("Flux.1"))
