@@ -6,13 +6,14 @@ import shutil
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from danlu.errors import DanluError
-from danlu.training import disk
+from danlu.training import disk, settle
 from danlu.training.adapters import AdapterSet
 from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.disk import check_disk, checkpoint_interval, disk_needs
@@ -21,6 +22,7 @@ from danlu.training.measure import choose_checkpointing
 from danlu.training.memory import Card, Needs, needs
 from danlu.training.reporter import Reporter
 from danlu.training.run import TrainRequest, TrainResult, train_lora
+from danlu.training.store import RunStore
 from danlu.training.targets import select
 
 from .toys import ToyModel, settings, training_data
@@ -89,6 +91,23 @@ def test_room_is_asked_for_by_what_was_measured(tmp_path: Path) -> None:
     with torch.inference_mode():
         train_lora(request, Reporter())
     assert len(model.lent) == 2 and model.lent[0][1] > model.lent[1][1] == expected
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", None), ("cuda", 123)])
+def test_what_the_user_chose_is_measured_where_room_is_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, expected: int | None
+) -> None:
+    asked: list[str] = []
+
+    def foretold(_trainer: Trainer, checkpointing: str) -> int:
+        asked.append(checkpointing)
+        return 123
+
+    monkeypatch.setattr(settle, "expected_activations", foretold)
+    trainer: Any = SimpleNamespace(model=SimpleNamespace(device=torch.device(device)))
+    found = settings(gradient_checkpointing="on")
+    assert settle.settled(found, trainer, RunStore(tmp_path)) == (found, expected)
+    assert asked == ([] if device == "cpu" else ["on"])
 
 
 def test_checkpoints_are_counted() -> None:
