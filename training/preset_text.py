@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .config import LoRAConfig, TrainingConfig
-from .families import FAMILIES, resolve
+from collections.abc import Mapping
+
+from .families import FAMILIES
 from .length import LEAST, MOST
-from .presets import KINDS, preset_name, preset_settings, resolution_for
+from .presets import KINDS, Setting, preset_name, preset_settings, resolution_for
 
 _SHOWN = ("sd15", "sdxl", "flux", "zimage", "qwen_image", "flux2")
 _EDITING = ("kontext", "qwen_image_edit", "flux2")
@@ -19,29 +20,30 @@ SOURCES = (
 
 def describe(kind_name: str, memory: str) -> str:
     """What to bring, how long it trains, and the values for the families that suit the goal."""
-    kind = KINDS[kind_name]
-    unit = "pair" if kind_name == "edit" else "picture"
+    kind, name = KINDS[kind_name], preset_name(kind_name, memory)
+    families = _EDITING if kind_name == "edit" else _SHOWN
+    settings = {family: preset_settings(name, family, FAMILIES[family].values) for family in families}
+    reasons = {f"{field}: {s.reason}" for found in settings.values() for field, s in found.items()}
+    article, unit = ("an", "pair") if kind_name == "edit" else ("an" if kind_name == "anime" else "a", "picture")
+    learnt = "anime character" if kind_name == "anime" else kind_name
     lines = [
-        f"One goal per LoRA: this one learns a {kind_name}, and a second goal wants a LoRA of its own.",
+        f"One goal per LoRA: this one learns {article} {learnt}, and a second goal wants a LoRA of its own.",
         f"Pictures: {kind.pictures}.",
         f"Captions: {kind.captions}.",
         f"Base: {kind.base}.",
         f"Length: {kind.per_picture} steps a {unit}, {LEAST:,} to {MOST:,}, when the train node's steps are -1.",
         "Values, where no config node says otherwise (advice from other trainers' documentation, not measured by us):",
-        *(_family_line(kind_name, memory, family) for family in (_EDITING if kind_name == "edit" else _SHOWN)),
+        *(f"- {_family_line(memory, family, settings[family])}" for family in families),
+        *(f"Why {reason}." for reason in sorted(reasons)),
+        SOURCES,
     ]
-    lines.append(SOURCES)
     return "\n".join(lines)
 
 
-def _family_line(kind: str, memory: str, family: str) -> str:
-    name, flow = preset_name(kind, memory), family not in ("sd15", "sdxl")
-    found = resolve(family, flow, LoRAConfig(preset=name), TrainingConfig(preset=name), steps=LEAST)
-    shown = {"rank": found.lora.rank, "learning_rate": f"{found.training.learning_rate:g}"}
-    settings = preset_settings(name, family, FAMILIES[family].values)
-    shown |= {field: setting.value for field, setting in settings.items() if field != "rank"}
-    reasons = "; ".join(f"{field}: {setting.reason}" for field, setting in settings.items())
+def _family_line(memory: str, family: str, settings: Mapping[str, Setting]) -> str:
+    row = FAMILIES[family]
+    values = {"rank": row.values["rank"], "learning_rate": row.values["learning_rate"]}
+    values |= {field: setting.value for field, setting in settings.items()}
+    shown = ", ".join(f"{field} {f'{v:g}' if isinstance(v, float) else v}" for field, v in values.items())
     size = resolution_for(memory, family)
-    encode = "" if size == "auto" else f", encode at {size}"
-    values = ", ".join(f"{field} {value}" for field, value in shown.items())
-    return f"{FAMILIES[family].label}: {values}{encode}" + (f" ({reasons})" if reasons else "")
+    return f"{row.label}: {shown}" + ("" if size == "auto" else f"; encode at {size}")

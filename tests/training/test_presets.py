@@ -114,7 +114,7 @@ def test_the_node_says_what_it_set_and_why(kind: str) -> None:
     ):
         assert part in text
     rank = resolved(kind, "12 GB", "flux" if kind != "edit" else "kontext").lora.rank
-    assert f"rank {rank}" in next(line for line in text.splitlines() if line.startswith("Flux.1"))
+    assert f"rank {rank}" in next(line for line in text.splitlines() if line.startswith("- Flux.1"))
     if kind != "edit":
         assert "SDXL: " in text
     else:
