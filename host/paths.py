@@ -21,6 +21,15 @@ def loras_folder() -> Path:
     return Path(folder_paths.get_folder_paths("loras")[0])
 
 
+def lora_stamp(name: str | None) -> tuple[int, int] | None:
+    """Time and size of a file that the LoRA loaders list as `name`; None where there is none."""
+    path = folder_paths.get_full_path("loras", name) if name else None
+    if path is None:
+        return None
+    stat = Path(path).stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
 def lora_files() -> list[str]:
     """What the host's LoRA loaders list."""
     return list(folder_paths.get_filename_list("loras"))

@@ -62,6 +62,13 @@ class DanluTrainLoRA(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> list[Any]:
+        """Another file under the same name is another input; linked inputs come as None."""
+        from ..host.paths import lora_stamp
+
+        return [lora_stamp(inputs.get(name)) for name in ("start_lora", "assistant_lora")]
+
+    @classmethod
     async def execute(
         cls,
         model: Any,
