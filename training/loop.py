@@ -28,7 +28,7 @@ from .precision import check_precision
 from .prior import Prior
 from .reporter import Reporter
 from .rng import derive_seed, kept_generators
-from .rows import Batch, RowMaker
+from .rows import Batch, RowMaker, joined
 from .shortage import OutOfMemory, explained, is_out_of_memory
 from .text import TrainedText
 from .watch import Watch, check_finite
@@ -191,27 +191,50 @@ class Trainer:
             entries = self.plan.rows(index)
             first_row = k * self.config.batch_size
             batch = self.rows.batch(step, first_row, entries)
-            found.rows += self._backward(batch, len(indices) * self.config.batch_size)
+            rows_in_step = len(indices) * self.config.batch_size
             if self.prior:
-                for batch in self.prior.batches(self.rows, step, first_row, entries):
-                    found.prior += self._backward(self._preserving(batch), self.prior.count, self.prior.weight)
+                priors = self.prior.batches(self.rows, step, first_row, entries)
+                self._backward_with(batch, rows_in_step, priors, self.prior, found)
+            else:
+                found.rows += self._backward(batch, rows_in_step)
         return found
 
-    def _backward(self, batch: Batch, rows_in_step: int, weight: float = 1.0) -> float:
-        """Backward of the rows' part of `weight` times a mean over `rows_in_step`; their part of that mean."""
+    def _backward(self, batch: Batch, rows_in_step: int) -> float:
+        """Backward of the rows' part of a mean over `rows_in_step`; that part."""
         total = 0.0
         for rows in self.model.groups(batch.rows, batch.latent.shape):
             with mutation_allowed() if self._mutates else nullcontext():
                 loss = self.loss(batch.select(rows)) * (len(rows) / rows_in_step)
-                self._scaled(loss * weight).backward()
+                self._scaled(loss).backward()
             total += loss.item()
         return total
+
+    def _backward_with(
+        self, batch: Batch, rows_in_step: int, priors: Iterator[Batch], prior: Prior, found: Losses
+    ) -> None:
+        """As `_backward`, with prior rows: in the same pass where they are of the same size."""
+        together = [replace(batch, wanted=self._target(batch), share=_shares(batch, 1.0 / rows_in_step))]
+        apart: list[Batch] = []
+        for rows in priors:
+            made = replace(rows, wanted=self._base_answer(rows), share=_shares(rows, prior.weight / prior.count))
+            (together if rows.latent.shape[1:] == batch.latent.shape[1:] else apart).append(made)
+        for merged, trained in ((joined(together), len(batch.rows)), *((rows, 0) for rows in apart)):
+            for indices in self.model.groups(merged.rows, merged.latent.shape):
+                part = merged.select(indices)
+                with mutation_allowed() if self._mutates else nullcontext():
+                    losses = self._row_losses(part)
+                    self._scaled((losses * part.share).sum()).backward()
+                for i, loss in zip(indices, losses.tolist(), strict=True):
+                    if i < trained:
+                        found.rows += loss / rows_in_step
+                    else:
+                        found.prior += loss / prior.count
 
     def _scaled(self, loss: Tensor) -> Tensor:
         return self.optimization.scaled(loss) if self.optimization else loss
 
-    def _preserving(self, batch: Batch) -> Batch:
-        """The target of prior rows: what the base answers, as if nothing had been trained."""
+    def _base_answer(self, batch: Batch) -> Tensor:
+        """What the base answers, as if nothing had been trained: the target of prior rows."""
         answer = torch.empty_like(batch.latent)
         with torch.no_grad(), self.adapters.silent():
             for rows in self.model.groups(batch.rows, batch.latent.shape):
@@ -219,7 +242,7 @@ class Trainer:
                 conditions = [replace(row, text=row.text.untrained or row.text) for row in part.rows]
                 noisy = add_noise(self.model.prediction, part.latent, part.noise, part.sigma)
                 answer[rows] = self.model.predict(noisy, part.sigma, conditions).to(answer.dtype)
-        return replace(batch, wanted=answer)
+        return answer
 
     @contextmanager
     def _dropout_seed(self, step: int) -> Iterator[None]:
@@ -230,13 +253,22 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Between the network's answer and its target: the mean over rows."""
-        kind = self.model.prediction
-        noisy = add_noise(kind, batch.latent, batch.noise, batch.sigma)
+        return self._row_losses(batch).mean()
+
+    def _row_losses(self, batch: Batch) -> Tensor:
+        """(B,)"""
+        noisy = add_noise(self.model.prediction, batch.latent, batch.noise, batch.sigma)
         answer = self.model.predict(noisy, batch.sigma, batch.rows)
-        wanted = batch.wanted
-        if wanted is None:
-            wanted = target(kind, batch.latent, batch.noise, batch.sigma)
-        return self.objective.rows(answer, wanted, batch.sigma, batch.mask).mean()
+        return self.objective.rows(answer, self._target(batch), batch.sigma, batch.mask)
+
+    def _target(self, batch: Batch) -> Tensor:
+        if batch.wanted is not None:
+            return batch.wanted
+        return target(self.model.prediction, batch.latent, batch.noise, batch.sigma)
+
+
+def _shares(batch: Batch, share: float) -> Tensor:
+    return torch.full_like(batch.sigma, share)
 
 
 def largest_latent(entries: Sequence[Entry], data: TrainingData) -> tuple[int, ...]:

@@ -28,23 +28,33 @@ class Batch:
     """What the network should answer (B, ...), where that does not follow from latent and noise."""
     mask: Tensor | None = None
     """1 where the loss counts in full (B, 1, ..., height, width); None: everywhere."""
+    share: Tensor | None = None
+    """Of each row's loss in that of the step (B,); None: all alike."""
 
     def select(self, indices: Sequence[int]) -> Batch:
         where = torch.tensor(indices, device=self.sigma.device)
-        wanted, mask = (None if tensor is None else tensor[where] for tensor in (self.wanted, self.mask))
+        optional = (self.wanted, self.mask, self.share)
+        wanted, mask, share = (None if tensor is None else tensor[where] for tensor in optional)
         rows = tuple(self.rows[i] for i in indices)
-        return Batch(self.latent[where], self.noise[where], self.sigma[where], rows, wanted, mask)
+        return Batch(self.latent[where], self.noise[where], self.sigma[where], rows, wanted, mask, share)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Batches without a `wanted`, one after the other."""
+    """One after the other. All of them have a `wanted` and a `share`, or none has."""
     return Batch(
         latent=torch.cat([batch.latent for batch in batches]),
         noise=torch.cat([batch.noise for batch in batches]),
         sigma=torch.cat([batch.sigma for batch in batches]),
         rows=tuple(condition for batch in batches for condition in batch.rows),
         mask=_joined_masks(batches),
+        wanted=_joined([batch.wanted for batch in batches]),
+        share=_joined([batch.share for batch in batches]),
     )
+
+
+def _joined(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.cat(present) if present else None
 
 
 def _joined_masks(batches: Sequence[Batch]) -> Tensor | None:
