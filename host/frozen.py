@@ -23,7 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from .frozen_norms import FrozenNorm, FrozenPlainNorm, is_plain_layer_norm
-from .weights import alias, borrowed_weight, is_plain, own
+from .weights import alias, borrowed_weight, is_plain, is_resident, own
+
+_PLAIN_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Layers whose torch class computes what the host's does, once the weight is there."""
 
 
 @contextmanager
@@ -154,9 +157,19 @@ def _is_overridden(module: nn.Module) -> bool:
 def _cast_forward(module: Any) -> Callable[..., Tensor]:
     # `forward_comfy_cast_weights` is what the host itself runs whenever a cast is needed. Quantised layers choose
     # in their own forward between a quantised product and a cast.
-    if isinstance(module, comfy.ops.CastWeightBiasOp) and is_plain(module.weight):
-        return getattr(module, "forward_comfy_cast_weights", module.forward)
-    return module.forward
+    if not (isinstance(module, comfy.ops.CastWeightBiasOp) and is_plain(module.weight)):
+        return module.forward
+    cast: Callable[..., Tensor] = getattr(module, "forward_comfy_cast_weights", module.forward)
+    plain: Any = next((kind.forward for kind in _PLAIN_LAYERS if isinstance(module, kind)), None)
+    if plain is None:
+        return cast
+
+    def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if args or kwargs or not is_resident(module, x):
+            return cast(x, *args, **kwargs)
+        return plain(module, x)
+
+    return forward
 
 
 @contextmanager

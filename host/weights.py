@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import comfy.ops
 import torch
 from torch import Tensor, nn
 
 
-@contextmanager
-def borrowed_weight(module: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+class borrowed_weight:  # noqa: N801 - used as a function: `with borrowed_weight(layer, x) as (weight, bias)`
     """The layer's weight and bias in the dtype and on the device of `like`, given back on exit."""
-    weight, bias, stream = comfy.ops.cast_bias_weight(module, like, offloadable=True)
-    try:
-        yield _usable(weight), None if bias is None else _usable(bias)
-    finally:
-        comfy.ops.uncast_bias_weight(module, weight, bias, stream)
+
+    __slots__ = ("_like", "_loan", "_module")
+
+    def __init__(self, module: Any, like: Tensor) -> None:
+        self._module, self._like = module, like
+        self._loan: tuple[Any, ...] | None = None
+
+    def __enter__(self) -> tuple[Tensor, Tensor | None]:
+        module = self._module
+        if is_resident(module, self._like):
+            return module.weight, module.bias
+        self._loan = comfy.ops.cast_bias_weight(module, self._like, offloadable=True)
+        weight, bias, _stream = self._loan
+        return _usable(weight), None if bias is None else _usable(bias)
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._loan is not None:
+            comfy.ops.uncast_bias_weight(self._module, *self._loan)
+
+
+def is_resident(module: Any, like: Tensor) -> bool:
+    """Whether the host would lend the layer's own tensors as they are: asking for them takes it longer than using
+    them does for a small layer."""
+    return (
+        _fits(module.weight, like)
+        and _fits(module.bias, like)
+        and isinstance(module, comfy.ops.CastWeightBiasOp)
+        and not hasattr(module, "_v")  # a page of DynamicVRAM
+        and not module.weight_function
+        and not module.bias_function
+    )
+
+
+def _fits(tensor: Tensor | None, like: Tensor) -> bool:
+    if tensor is None:
+        return True
+    return is_plain(tensor) and tensor.dtype == like.dtype and tensor.device == like.device
 
 
 def _usable(tensor: Tensor) -> Tensor:
