@@ -21,6 +21,11 @@ MEMORY_STEPS = 2
 START = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 
 
+def package_name() -> str:
+    """What the pack is called as a package in this process, and in every worker's."""
+    return (__package__ or "danlu.bench").rpartition(".")[0]
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where and how workers run. `packages`: the folder that holds the pack as a package."""

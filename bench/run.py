@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from .rounds import Machine, Result, measure
+from .rounds import Machine, Result, measure, package_name
 from .scenarios import ENCODE, SCENARIOS, chosen
 from .table import encode_table, table
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     machine = Machine(
         packages=Path(os.path.abspath(options.packages)),
-        package=(__package__ or "danlu.bench").partition(".")[0],
+        package=package_name(),
         models=options.scratch / "models",
         logs=options.scratch / "logs",
         threads=options.threads,

@@ -51,7 +51,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         epilog="The host: the ComfyUI this checkout is installed in, else COMFYUI_PATH (its Python: "
         "COMFYUI_PYTHON), else one of our own in the cache folder (DANLU_CACHE), which the first call makes.",
     )
-    commands = parser.add_subparsers(required=True, metavar="env | demo | test | bench")
+    commands = parser.add_subparsers(required=True, metavar="env | demo | test | bench | check")
     env = _command(commands, "env", run_env, "find or make the host and print what is used")
     env.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else there")
     env.set_defaults(own_arguments_only=True)
@@ -76,6 +76,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "speed and memory of training, beside the host's own trainer and others",
         "All other arguments go to bench/run.py (`dev.py bench -- --help` lists them).",
     )
+    _command(commands, "check", run_check, "whether training is right on this machine, for a bug report")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.own_arguments_only:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -139,6 +140,11 @@ def run_bench(options: argparse.Namespace, rest: Sequence[str], checkout: Path, 
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     scratch = cache_root() / "bench"
     return run_module(host, checkout, "bench.run", "--scratch", str(scratch), *rest)
+
+
+def run_check(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
+    host = ensure_host(checkout, install=options.install, make_builder=make_builder)
+    return run_module(host, checkout, "bench.check", *rest)
 
 
 def run_module(host: Host, checkout: Path, module: str, *arguments: str) -> int:

@@ -20,7 +20,7 @@ CUDA = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capaci
 
 
 class Full:
-    """A layer's forward hook that runs out of memory at its fourth call, in step 3: the toy makes its first step twice."""
+    """A layer's forward hook that runs out of memory at its fourth call, in step 3: its first is made twice."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
