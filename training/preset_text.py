@@ -13,8 +13,9 @@ _EDITING = ("kontext", "qwen_image_edit", "flux2")
 """Families that the text gives the values of; training on any other works as well."""
 
 SOURCES = (
-    "Sources: sd-scripts docs/flux_train_network and OneTrainer training_presets (memory), ai-toolkit content_or_style "
-    "(noise of poses), the families' own as the train node tells them; steps by goal are the common rule of thumb."
+    "Sources: sd-scripts docs/flux_train_network and OneTrainer training_presets for what fits a card, ai-toolkit "
+    "content_or_style for the noise of poses, the families' own as the train node tells them. Steps by goal are a rule "
+    "of thumb; the largest ranks of small cards are our own judgement."
 )
 
 
