@@ -16,6 +16,7 @@ from ..errors import DanluError
 from ..training.adapters import StartLora
 from ..training.config import LoRAConfig, TrainingConfig, is_auto
 from ..training.data import TrainingData
+from ..training.families import FAMILIES
 from .assistant import NONE, read_assistant
 from .families import BASES, BOUNDARIES, distilled_sign, expert_of, is_ambiguous
 from .identity import model_identity
@@ -109,6 +110,11 @@ def _model_notes(model: HostModel) -> list[str]:
         notes.append(
             f"{type(model.model).__name__}: not a family that Danlu was tested with. It is trained by its objective "
             f"({model.prediction.value}) with general start values; look at early checkpoints."
+        )
+    if model.edits:
+        notes.append(
+            f"Pairs: trained as {FAMILIES[model.family].label}, each picture with what it was made from. Nothing in a "
+            "model says that it edits pictures: wire one that does."
         )
     patched = len(model.patcher.patches)
     bypassed = sum(len(injections) for injections in model.patcher.injections.values())

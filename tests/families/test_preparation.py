@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,6 +164,13 @@ def test_a_base_that_is_none_of_these_is_not_asked_about(kind: str, file: str, f
     base = loaded(family_folder, kind)
     assert distilled_sign(base.patcher.model, base.family.row, file) is None
     assert prepared(base, file).notes == ()
+
+
+@pytest.mark.parametrize(("kind", "label"), [("kontext", r"Flux\.1 Kontext"), ("qwen_image_edit", "Qwen-Image-Edit")])
+def test_pairs_are_trained_as_edits(kind: str, label: str, family_folder: Path) -> None:
+    found = prepared(loaded(family_folder, kind), "")
+    assert found.model.family == kind
+    assert any(re.match(f"Pairs: trained as {label}", note) for note in found.notes)
 
 
 @pytest.mark.parametrize("load", [ordinary, bypass])
