@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from danlu.errors import DanluError
 from danlu.training.adapters import AdapterSet, StartLayer, StartLora, create_adapter
 from danlu.training.config import LoRAConfig
+from danlu.training.run import TrainRequest, outlined
 
+from ..training.toys import ToyModel, training_data
 from .layers import adapter_for, changed, config_of, layer_of, lend, seeded
 
 
@@ -116,3 +119,17 @@ def test_what_is_asked_for_wins() -> None:
 def test_other_algorithms_cannot_go_on_with_a_lora(algorithm: str) -> None:
     with pytest.raises(DanluError, match=f"algorithm lora, with which {algorithm} cannot go on"):
         start_lora().config(LoRAConfig(algorithm=algorithm))
+
+
+def test_the_file_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    def folder(start: StartLora | None, **asked: object) -> Path:
+        lora = LoRAConfig(targets="all-linear", **asked)  # type: ignore[arg-type]
+        request = TrainRequest(ToyModel(), "base", training_data(), tmp_path, steps=2, lora=lora, start=start)
+        return outlined(request).store.folder
+
+    one = start_lora(out=low_rank(nn.Linear(16, 32), 2, 1.0))
+    other = StartLora(one.name, "another content", one.algorithm, one.layers)
+    # A rank that was asked for is another thing than the same one left to the file.
+    folders = [folder(None), folder(None, rank=2), folder(one), folder(other), folder(one, rank=2)]
+    assert len(set(folders)) == 5
+    assert folder(one) == folders[2]

@@ -20,6 +20,7 @@ from .snapshot import snapshot
 from .support import HELD, Base, Recorder, gradients, largest_difference, make_trainer, record, relative, run, seeded
 from .test_file_formats import saved
 from .test_gradients import check
+from .test_lent_weights import Lender, install
 from .test_lora_files import answer
 from .test_unchanged import loaded
 
@@ -122,3 +123,11 @@ def _learned(trainer: Trainer) -> dict[str, Tensor]:
         for layer, adapter in trainer.adapters.adapters.items()
         for name, parameter in adapter.named_parameters()
     }
+
+
+@pytest.mark.parametrize("algorithm", ["dora", "pissa", "oft"])
+def test_what_reads_weights_reads_lent_ones(algorithm: str, flux_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = gradients(trainer_of(flux_base, algorithm))
+    install(Lender(poison=True, inference=True), monkeypatch)
+    found = gradients(trainer_of(flux_base, algorithm))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
