@@ -12,17 +12,17 @@ from torch import Tensor
 
 from danlu.errors import DanluError
 from danlu.host.lora import verify
-from danlu.training.formats import Part, to_format
+from danlu.training.formats import Names, Part, to_format
 
 from ..files.loras import SHAPES, STEM, lora
 
-NAMES = {STEM: (Part(STEM),)}
-SPLIT = {STEM: tuple(Part(f"transformer.{name}", 4 * i, 4) for i, name in enumerate("qkv"))}
+NAMES: Names = {STEM: (Part(STEM),)}
+SPLIT: Names = {STEM: tuple(Part(f"transformer.{name}", 4 * i, 4) for i, name in enumerate("qkv"))}
 
 File = dict[str, Tensor]
 
 
-def check(tmp_path: Path, meant: File, file: File, names: dict[str, tuple[Part, ...]]) -> None:
+def check(tmp_path: Path, meant: File, file: File, names: Names) -> None:
     path = tmp_path / "x.safetensors"
     save_file({key: tensor.contiguous() for key, tensor in file.items()}, path)
     verify(path, meant, names)
@@ -34,7 +34,7 @@ def test_right_files_pass(tmp_path: Path, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("names", [NAMES, SPLIT])
-def test_a_lora_that_does_nothing_yet_passes(tmp_path: Path, names: dict[str, tuple[Part, ...]]) -> None:
+def test_a_lora_that_does_nothing_yet_passes(tmp_path: Path, names: Names) -> None:
     tensors = lora()
     tensors[f"{STEM}.lora_up.weight"].zero_()
     format = "comfy" if names is NAMES else "diffusers"
