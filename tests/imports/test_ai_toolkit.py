@@ -140,6 +140,7 @@ def test_alpha_means_what_it_meant_there(model: dict[str, Any], alpha: int | Non
         ({"train__optimizer": "automagic"}, "optimizer", "auto"),
         ({"train__lr_scheduler": "constant_with_warmup"}, "lr_scheduler", "constant"),
         ({"train__lr_scheduler_params": {"num_warmup_steps": 30}}, "warmup_steps", 30),
+        ({"train__lr_scheduler_params": {"num_cycles": 4}}, "lr_cycles", 4),
         ({"train__dtype": "fp16"}, "precision", "auto"),
         ({"train__gradient_checkpointing": False}, "gradient_checkpointing", "off"),
         ({"train__ema_config__use_ema": False}, "ema_decay", -1),
@@ -183,6 +184,11 @@ def test_convolutions_of_unets_have_a_rank_of_their_own() -> None:
     lora = import_config(changed(model={"is_xl": True}, network__conv=8, network__conv_alpha=4)).lora
     assert lora.targets == "all-linear+conv"
     assert lora.per_block.endswith(": rank=8, alpha=4")
+
+
+def test_pairs_are_told_as_not_converted() -> None:
+    report = import_config(changed(datasets__0__control_path="/before")).report
+    assert "datasets.0.control_path (/before)" in report[report.index("Not converted") :]
 
 
 def test_json_is_read_too() -> None:

@@ -158,6 +158,7 @@ def test_convolutions_have_a_rank_of_their_own() -> None:
         ("prior_loss_weight = 0.5", "prior_preservation", 0.5),
         ("caption_dropout_rate = 0.1", "caption_dropout", 0.1),
         ("gradient_accumulation_steps = 4", "gradient_accumulation", 4),
+        ("lr_scheduler_num_cycles = 3", "lr_cycles", 3),
         ("max_grad_norm = 0.5", "max_grad_norm", 0.5),
         ("lr_warmup_steps = 0.1\nmax_train_steps = 3000", "warmup_steps", 300),
         ("lr_warmup_steps = 0.1\nmax_train_epochs = 3", "warmup_steps", -1),

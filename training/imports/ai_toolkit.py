@@ -102,6 +102,7 @@ def _training(source: Source, notes: Notes) -> None:
     set_scheduler(notes, source.text("train.lr_scheduler"), "train.lr_scheduler")
     warmup = source.whole("train.lr_scheduler_params.warmup_steps", "train.lr_scheduler_params.num_warmup_steps")
     notes.set("warmup_steps", warmup, "train.lr_scheduler_params")
+    notes.set("lr_cycles", source.whole("train.lr_scheduler_params.num_cycles"), "train.lr_scheduler_params")
     notes.set("batch_size", source.whole("train.batch_size"), "train.batch_size")
     accumulation = source.whole("train.gradient_accumulation_steps", "train.gradient_accumulation")
     notes.set("gradient_accumulation", accumulation, "train.gradient_accumulation_steps")
@@ -150,7 +151,7 @@ def _noise(source: Source, notes: Notes) -> None:
         weight = source.number("train.diff_output_preservation_multiplier")
         why = "set the class word at the dataset"
         notes.set("prior_preservation", 1.0 if weight is None else weight, "train.diff_output_preservation", why)
-    notes.move(source, "train.diff_output_preservation_class", "Load Dataset: class word {}")
+    notes.move(source, "train.diff_output_preservation_class", "Load Dataset: class_word {}")
     if source.take("train.noise_scheduler"):
         notes.drop("train.noise_scheduler", "read off the model")
     for key in _ITS_OWN:
@@ -181,7 +182,6 @@ def _dataset(source: Source, notes: Notes, at: str, first: bool) -> None:
         ("is_reg", "Load Dataset: role regularisation"),
         ("mask_path", "Load Dataset: mask_folder {}"),
         ("alpha_mask", "Load Dataset: mask_source alpha"),
-        ("control_path", "Load Dataset: before_folder {}"),
         ("resolution", "Encode Dataset: resolution {}"),
         ("flip_x", "Encode Dataset: flip"),
         ("shuffle_tokens", "Encode Dataset: shuffle_tags"),

@@ -129,6 +129,7 @@ def _rates(source: Source, notes: Notes) -> None:
         notes.set("optimizer", "adamw8bit", "use_8bit_adam")
     set_arguments(notes, _arguments(source, "optimizer_args").items(), "optimizer_args")
     set_scheduler(notes, source.text("lr_scheduler"), "lr_scheduler")
+    notes.set("lr_cycles", source.whole("lr_scheduler_num_cycles"), "lr_scheduler_num_cycles")
 
 
 def _loop(source: Source, notes: Notes) -> None:
