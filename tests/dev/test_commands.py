@@ -35,7 +35,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [[], ["env"], ["demo"], ["test"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["env"], ["demo"], ["test"], ["bench"], ["check"]])
 def test_help_is_everywhere(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])
@@ -142,3 +142,21 @@ def test_ci_runs_exactly_the_door() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "#!/usr/bin/env bash" and "set -eu" in lines
     assert lines[-1] == "exec python3 dev.py test"
+
+
+@pytest.mark.parametrize("command", ["bench", "check"])
+def test_modules_of_the_pack_run_in_the_hosts_python(
+    checkout: Path, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "__init__.py").write_text("", encoding="utf-8")
+    (checkout / "bench").mkdir()
+    for name in ("run.py", "check.py"):
+        (checkout / "bench" / name).write_text(f"print({name!r})\n{SHOW}", encoding="utf-8")
+    assert cli.main([command, "--only", "a b"], checkout=checkout) == 7
+    name, shown = capfd.readouterr().out.strip().splitlines()
+    assert name == {"bench": "run.py", "check": "check.py"}[command]
+    option, packages, *rest, comfyui, base = shown.split("|")
+    assert option == "--packages" and Path(packages) == Path(base) / "custom_nodes"
+    assert comfyui == str(tmp_path / "tree") and rest[-2:] == ["--only", "a b"]
+    if command == "bench":
+        assert rest[0] == "--scratch" and Path(rest[1]).is_relative_to(tmp_path / "cache")
