@@ -121,7 +121,7 @@ def test_the_log_has_a_line_a_step(store: RunStore) -> None:
         store.append_log(StepLog(step, loss=0.5 / step, learning_rate=1e-4, grad_norm=0.1))
     lines = [json.loads(line) for line in store.log_path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
-    assert lines[0] == {"step": 1, "loss": 0.5, "learning_rate": 1e-4, "grad_norm": 0.1}
+    assert lines[0] == {"step": 1, "loss": 0.5, "learning_rate": 1e-4, "grad_norm": 0.1, "prior_loss": 0.0}
     assert store.losses(3) == [0.5, 0.25, 0.5 / 3]
 
 
