@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -168,7 +168,9 @@ def measure(machine: Machine, scenario: Scenario, rounds: int) -> Result:
     workers: dict[str, Worker] = {}
     try:
         for contender in scenario.contenders:
-            _start(machine, scenario, contender, workers, measured)
+            workers[contender.name] = Worker(machine, scenario, contender)
+        for found in measured.values():
+            _await_start(workers, found)
         for number in range(WARMUP + rounds):
             # Each round begins with another contender: nobody always follows the same neighbour.
             names = list(workers)
@@ -184,18 +186,11 @@ def measure(machine: Machine, scenario: Scenario, rounds: int) -> Result:
     return Result(scenario, rounds, list(measured.values()))
 
 
-def _start(
-    machine: Machine,
-    scenario: Scenario,
-    contender: Contender,
-    workers: dict[str, Worker],
-    measured: Mapping[str, Measured],
-) -> None:
-    worker = workers[contender.name] = Worker(machine, scenario, contender)
+def _await_start(workers: dict[str, Worker], found: Measured) -> None:
     try:
-        measured[contender.name].library_seconds = worker.answer()["library_seconds"]
+        found.library_seconds = workers[found.contender].answer()["library_seconds"]
     except Failed as failed:
-        _drop(workers, measured[contender.name], failed)
+        _drop(workers, found, failed)
 
 
 def _step(workers: dict[str, Worker], found: Measured, number: int) -> None:
