@@ -15,7 +15,7 @@ from .per_block import idle_rules
 # changes every picture at once (colour casts, leaks into untriggered prompts), so only "all" takes them.
 _STEERING = re.compile(
     r"(^|[._])(time_embed|label_emb|emb_layers|time_in|vector_in|guidance_in|txt_in|img_in|final_layer|"
-    r"modulation|[a-z_]*mod|adaLN[a-z_A-Z]*|norm_out|x_embedder|t_embedder|y_embedder|context_embedder|"
+    r"modulation|[a-z_]*mod[A-Z]*|adaLN[a-z_A-Z]*|norm\d*|x_embedder|t_embedder|y_embedder|context_embedder|"
     r"caption_projection|distilled_guidance_layer)([._]|$)"
 )
 _ATTENTION = re.compile(r"attn|attention|to_[qkv]|qkv|linear1|linear2|proj_(in|out)")

@@ -67,6 +67,40 @@ HIDREAM: Layers = (
     )
     | {"double_stream_blocks.N.block.ff_t.wN"},
 )
+_ANIMA_ATTN = ("self_attn", "cross_attn")
+ANIMA: Layers = (
+    _each([f"blocks.N.{a}" for a in _ANIMA_ATTN], ("q_proj", "k_proj", "v_proj", "output_proj"))
+    | _each([f"llm_adapter.blocks.N.{a}" for a in _ANIMA_ATTN], ("q_proj", "k_proj", "v_proj", "o_proj")),
+    {"blocks.N.mlp.layerN", "llm_adapter.blocks.N.mlp.N"},
+)
+ERNIE: Layers = (
+    _each(("layers.N.self_attention",), ("to_q", "to_k", "to_v", "to_out.N")),
+    _each(("layers.N.mlp",), ("gate_proj", "up_proj", "linear_fcN")),
+)
+JOY: Layers = (
+    _each(("double_blocks.N.attn",), [f"{side}_attn_{name}" for side in ("img", "txt") for name in ("qkv", "proj")]),
+    _each(("double_blocks.N.img_mlp", "double_blocks.N.txt_mlp"), ("net.N.proj", "net.N")),
+)
+AURAFLOW: Layers = (
+    _each(("double_layers.N.attn", "single_layers.N.attn"), ("wNq", "wNk", "wNv", "wNo")),
+    _each(("double_layers.N.mlpC", "double_layers.N.mlpX", "single_layers.N.mlp"), ("c_fcN", "c_proj")),
+)
+_KANDINSKY = ("to_query", "to_key", "to_value", "out_layer")
+_KANDINSKY_ATTN = (
+    "text_transformer_blocks.N.self",
+    "visual_transformer_blocks.N.self",
+    "visual_transformer_blocks.N.cross",
+)
+KANDINSKY: Layers = (
+    _each([f"{place}_attention" for place in _KANDINSKY_ATTN], _KANDINSKY),
+    _each([f"{side}_transformer_blocks.N.feed_forward" for side in ("text", "visual")], ("in_layer", "out_layer")),
+)
+IDEOGRAM: Layers = (_each(("layers.N.attention",), ("qkv", "o")), {"layers.N.feed_forward.wN"})
+_OMNIGEN = ("noise_refiner.N", "ref_image_refiner.N", "context_refiner.N", "layers.N")
+OMNIGEN: Layers = (
+    _each([f"{place}.attn" for place in _OMNIGEN], ("to_q", "to_k", "to_v", "to_out.N")),
+    _each(_OMNIGEN, ("feed_forward.linear_N",)),
+)
 EXPECTED: dict[str, Layers] = {
     "UNetModel": UNET,
     "Flux": FLUX,
@@ -78,6 +112,14 @@ EXPECTED: dict[str, Layers] = {
     "OpenAISignatureMMDITWrapper": SD3,
     "LTXVModel": (set(_ATTN), set(_FF)),
     "SingleStreamDiT": KREA,
+    "Anima": ANIMA,
+    "ErnieImageModel": ERNIE,
+    "JoyImageTransformer3DModel": JOY,
+    "MMDiT": AURAFLOW,
+    "Kandinsky5": KANDINSKY,
+    "Ideogram4Transformer2DModel": IDEOGRAM,
+    "OmniGen2Transformer2DModel": OMNIGEN,
+    "MageFlowTransformer2DModel": QWEN,
     "HiDreamImageTransformer2DModel": HIDREAM,
 }
 OPTIONAL = {
@@ -116,9 +158,7 @@ def test_all_linear_is_all(kind: Kind) -> None:
     assert attention < taken(network, "attention+mlp") < taken(network, "all-linear") | attention
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind.unet.get("model_channels")], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "num_res_blocks" in kind.unet], ids=lambda kind: kind.name)
 def test_conv_targets_take_every_convolution(kind: Kind) -> None:
     network = network_of(kind)
     chosen = select(network, LoRAConfig(rank=4, targets="all-linear+conv"))
