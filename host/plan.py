@@ -7,7 +7,7 @@ from comfy.model_patcher import ModelPatcher
 from ..training.config import LoRAConfig, TrainingConfig
 from ..training.data import TrainingData
 from ..training.plan import make_plan
-from ..training.plan_table import plan_text
+from ..training.plan_table import headline, plan_text
 from .preparation import ModelChoices
 from .report import NodeReporter
 from .training import request_for
@@ -27,6 +27,6 @@ def plan_on_host(
     """The table. Seed and name of the run to come play no part in it."""
     request, notes = request_for(patcher, data, lora, training, steps, save_every, keep_last, 0, "plan", choices)
     reporter = NodeReporter(node_id)
-    text = plan_text(make_plan(request, reporter), notes)
-    reporter.text(text)
-    return text
+    plan = make_plan(request, reporter)
+    reporter.text(headline(plan))
+    return plan_text(plan, notes)

@@ -29,13 +29,22 @@ def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
+def headline(plan: Plan) -> str:
+    """The answer in two lines."""
+    head = plan.verdict.headline if plan.disk.fits else f"DISK TOO SMALL\n{plan.verdict.headline}"
+    costs = [explained(plan.verdict, plan.card), shown_bytes(plan.disk.total) + " on disk"]
+    if plan.seconds_per_step is not None:
+        costs.insert(1, _time(plan))
+    return "\n".join([head, " · ".join(costs)])
+
+
 def _verdict(plan: Plan) -> list[str]:
-    lines = [plan.verdict.headline, explained(plan.verdict, plan.card)]
-    if not plan.disk.fits:
-        lines[0:0] = ["DISK TOO SMALL"]
-    if plan.done:
-        lines.append("This run is on disk already: training answers at once.")
-    return [*lines, plan.summary]
+    answered = ["This run is on disk already: training answers at once."] if plan.done else []
+    return [headline(plan), *answered, plan.summary]
+
+
+def _time(plan: Plan) -> str:
+    return duration((plan.seconds_per_step or 0.0) * plan.steps)
 
 
 def _memory(plan: Plan) -> list[str]:
@@ -58,7 +67,7 @@ def _time_and_disk(plan: Plan) -> list[str]:
     disk = plan.disk
     rows = []
     if plan.seconds_per_step is not None:
-        rows.append((duration(plan.seconds_per_step * plan.steps), f"{plan.seconds_per_step:.2f} s a step"))
+        rows.append((_time(plan), f"{plan.seconds_per_step:.2f} s a step"))
     files = f"{disk.checkpoints} checkpoints, log and state; {shown_bytes(disk.free)} are free"
     rows.append((shown_bytes(disk.total), files))
     return ["TIME AND DISK", *_columns(rows)]
