@@ -80,3 +80,19 @@ def test_pissa_takes_the_largest_directions() -> None:
     adapter = adapter_for(layer, config_of("pissa", rank=3, alpha=3.0), moved=False)
     expected = left[:, :3] @ torch.diag(values[:3]) @ right[:3]
     torch.testing.assert_close(adapter.up_start @ adapter.down_start, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [2, 5])
+@pytest.mark.parametrize("layer", [nn.Linear(40, 30), nn.Conv2d(12, 30, 3, padding=1)])
+def test_loha_of_both_ways_to_multiply(layer: nn.Module, rank: int) -> None:
+    """A small rank is multiplied in factors, a large one as a full matrix."""
+    adapter = adapter_for(layer, config_of("loha", rank=rank, alpha=1.0))
+    assert adapter._is_thin() == (rank == 2)
+    x = torch.randn(2, 40) if isinstance(layer, nn.Linear) else torch.randn(2, 12, 5, 5)
+    first, second = (getattr(adapter, f"hada_w{i}_a") @ getattr(adapter, f"hada_w{i}_b") for i in (1, 2))
+    expected = adapter.geometry.run(x, first * second / rank)
+    torch.testing.assert_close(adapter(x), expected, rtol=1e-4, atol=1e-5)
+    found = torch.autograd.grad(adapter(x).tanh().sum(), list(adapter.parameters()))
+    wanted = torch.autograd.grad(expected.tanh().sum(), list(adapter.parameters()))
+    for gradient, plain in zip(found, wanted, strict=True):
+        torch.testing.assert_close(gradient, plain, rtol=1e-3, atol=1e-4)

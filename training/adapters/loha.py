@@ -16,7 +16,8 @@ _PARTS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 
 
 class LohaAdapter(Adapter):
-    """W + scale (A1 B1) * (A2 B2), with scale = alpha / rank. The full matrix exists while it is used, never longer."""
+    """W + scale (A1 B1) * (A2 B2), with scale = alpha / rank. As a LoRA of rank squared where that is
+    smaller; else the full matrix exists while it is used, never longer."""
 
     def __init__(self, layer: nn.Module, config: LoRAConfig) -> None:
         super().__init__(layer, config)
@@ -37,8 +38,16 @@ class LohaAdapter(Adapter):
     def _run(self, x: Tensor, *factors: Tensor) -> Tensor:
         from peft.tuners.loha.layer import make_weight
 
-        weight = make_weight(*factors, torch.tensor(self.scale, device=x.device))
-        return self.geometry.run(x.to(weight.dtype), weight)
+        x = x.to(self.dtype)
+        if self._is_thin():
+            up, down = _khatri_rao(*factors)
+            return self.geometry.point(self.geometry.run(x, down) * self.scale, up)
+        return self.geometry.run(x, make_weight(*factors, torch.tensor(self.scale, device=x.device)))
+
+    def _is_thin(self) -> bool:
+        """Whether rank squared rows and columns are fewer numbers than the full matrix."""
+        rows, columns = self.geometry.out_features, self.geometry.columns
+        return self.rank**2 * (rows + columns) < rows * columns
 
     @torch.no_grad()
     def go_on_from(self, layer: StartLayer) -> None:
@@ -52,6 +61,11 @@ class LohaAdapter(Adapter):
 
     def file_tensors(self) -> dict[str, Tensor]:
         return {**{part: getattr(self, part) for part in _PARTS}, "alpha": torch.tensor(self.alpha)}
+
+
+def _khatri_rao(w1_a: Tensor, w1_b: Tensor, w2_a: Tensor, w2_b: Tensor) -> tuple[Tensor, Tensor]:
+    """(A1 B1) * (A2 B2) as one product of (out, rank^2) and (rank^2, in): that of columns, and that of rows."""
+    return torch.einsum("or,os->ors", w1_a, w2_a).flatten(1), torch.einsum("ri,si->rsi", w1_b, w2_b).flatten(0, 1)
 
 
 class _Recomputed(torch.autograd.Function):
