@@ -45,7 +45,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 def test_start_lora_and_another_file_under_its_name(studio: Server) -> None:
     first = moved(trained(studio, "first", {"rank": 3, "alpha": 1.5, "targets": "attention"}, seed=41))
     save_file(first, file_of(studio, "first"))
-    chosen = {"start_lora": "danlu/first.safetensors", "seed": 42}
+    chosen: dict[str, Any] = {"start_lora": "danlu/first.safetensors", "seed": 42}
     assert same(trained(studio, "second", **chosen), first)
     other = moved(first)
     save_file(other, file_of(studio, "first"))
