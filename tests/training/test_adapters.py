@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from danlu.training.adapters import AdapterSet, create_adapter
 from danlu.training.config import LoRAConfig
-from danlu.training.targets import select
 
 from .toys import ToyNetwork, seeded
 
@@ -26,7 +25,7 @@ class Mixed(nn.Module):
         return self.linear(x), self.point(torch.relu(self.conv(image)))
 
 
-CONFIG = LoRAConfig(algorithm="lora", rank=3, alpha=1.5, targets="all-linear+conv", dropout=0.0)
+CONFIG = LoRAConfig(algorithm="lora", rank=3, alpha=1.5, dropout=0.0)
 
 
 def filled(adapters: AdapterSet) -> AdapterSet:
@@ -37,7 +36,11 @@ def filled(adapters: AdapterSet) -> AdapterSet:
 
 
 def adapters_for(network: nn.Module, config: LoRAConfig = CONFIG, seed: int = 0) -> AdapterSet:
-    return AdapterSet.create(select(network, config), config, seed)
+    return AdapterSet.create(layers_of(network), config, seed)
+
+
+def layers_of(network: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))}
 
 
 def test_a_hook_adds_up_down_x_times_alpha_over_rank() -> None:
@@ -79,7 +82,7 @@ def test_new_adapters_change_nothing_and_can_learn() -> None:
 
 
 def test_the_same_start_in_any_order_and_number() -> None:
-    layers = select(ToyNetwork(), CONFIG)
+    layers = layers_of(ToyNetwork())
     forward = AdapterSet.create(layers, CONFIG, seed=3)
     backward = AdapterSet.create(dict(reversed(layers.items())), CONFIG, seed=3)
     alone = AdapterSet.create({"out": layers["out"]}, CONFIG, seed=3)
@@ -89,7 +92,7 @@ def test_the_same_start_in_any_order_and_number() -> None:
 
 
 def test_another_seed_and_another_layer_start_elsewhere() -> None:
-    layers = select(ToyNetwork(), CONFIG)
+    layers = layers_of(ToyNetwork())
     one, other = AdapterSet.create(layers, CONFIG, seed=3), AdapterSet.create(layers, CONFIG, seed=4)
     assert not torch.equal(one.adapters["out"].down.weight, other.adapters["out"].down.weight)
     first, second = one.adapters["blocks.0.first"], one.adapters["blocks.1.first"]
@@ -156,7 +159,7 @@ def test_the_file_is_a_copy() -> None:
 
 def test_dropout_follows_torchs_seed_and_stops_outside_of_training() -> None:
     network = Mixed()
-    config = LoRAConfig(algorithm="lora", rank=3, alpha=3.0, targets="all-linear", dropout=0.5)
+    config = LoRAConfig(algorithm="lora", rank=3, alpha=3.0, dropout=0.5)
     adapters = filled(adapters_for(network, config))
     x, image = seeded("x", 2, 6), seeded("image", 2, 3, 8, 8)
 
