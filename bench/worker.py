@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace, scratch: Path) -> None:
+    # What a running server has long imported is no cost of training.
+    import comfy.samplers  # noqa: F401
     import folder_paths
+    import server  # noqa: F401
 
     from .contenders import RUNNERS, Setup, timed_libraries
     from .models import LAYOUTS, model_file, samples
