@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import comfy.ops

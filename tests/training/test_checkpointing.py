@@ -205,7 +205,9 @@ def test_the_outer_random_stream_goes_on_as_if_nothing_ran_twice() -> None:
 
 def test_blocks_without_adapters_pass_gradients_on() -> None:
     network = ToyNetwork().double()
-    config = LoRAConfig(algorithm="lora", rank=2, alpha=2.0, targets="all-linear", include=r"^text_in$|^blocks\.1\.second$")
+    config = LoRAConfig(
+        algorithm="lora", rank=2, alpha=2.0, targets="all-linear", include=r"^text_in$|^blocks\.1\.second$"
+    )
     adapters = AdapterSet.create(select(network, config), config, seed=0, dtype=torch.float64)
     for adapter in adapters.adapters.values():
         adapter.up.weight.data.fill_(0.1)

@@ -37,7 +37,8 @@ class Full:
 
 def failing(error: Exception, **settings: Any) -> tuple[Trainer, Full, list[StepLog], str]:
     """The trainer after running out of memory at step 3, and what it said."""
-    model, log, full = ToyModel(), [], Full(error)
+    model, full = ToyModel(), Full(error)
+    log: list[StepLog] = []
     made = trainer(model, on_step=log.append, **settings)
     handle = model.network.text_in.register_forward_hook(full)  # type: ignore[union-attr]
     with torch.inference_mode(), pytest.raises(OutOfMemory) as raised:
