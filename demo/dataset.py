@@ -1,6 +1,7 @@
-"""The demo's dataset: the character Dantong, drawn in a part of the world's backgrounds, places and sizes.
+"""The demo's dataset: the character Dantong, drawn in a part of the world's backgrounds, places and sizes; and
+regularisation pictures, ordinary ones of the world that the LoRA shall leave as they are.
 
-`python -m demo.dataset` writes `demo/dataset/01.png`, `01.txt`, … again.
+`python -m demo.dataset` writes `demo/dataset/01.png`, `01.txt`, … and `demo/regularisation/…` again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import numpy as np
 from PIL import Image
 
 from .creature import DANTONG, render_creature
-from .world import COLOURS, FULL, PATTERNS, PLACES, SIZES, Scene, describe
+from .world import COLOURS, FULL, PATTERNS, PLACES, SIZES, Scene, caption, describe, render, sample_scene
 
 FOLDER = Path(__file__).parent / "dataset"
+REGULARISATION = Path(__file__).parent / "regularisation"
+REGULARISATION_COUNT = 64
 TRIGGER = "dantong"
 COUNT = 24
 SEED = 77
@@ -65,12 +68,27 @@ def evaluation_scenes(count: int = 32, seed: int = 5) -> list[Scene]:
     return [unseen[i] for i in order[:count]]
 
 
-def write_dataset(folder: Path = FOLDER) -> None:
+def draw_regularisation() -> list[tuple[Image.Image, str]]:
+    """Shapes as they come; none of a colour, shape and background by which the leak is judged."""
+    from .judge import plain_scenes
+
+    judged = {(s.colour, s.shape, s.background) for s in plain_scenes()}
+    rng = np.random.RandomState(SEED + 2)
+    drawn: list[tuple[Image.Image, str]] = []
+    while len(drawn) < REGULARISATION_COUNT:
+        asked = sample_scene(rng)
+        if (asked.colour, asked.shape, asked.background) not in judged:
+            drawn.append((render(asked, rng), caption(asked)))
+    return drawn
+
+
+def write(pictures: list[tuple[Image.Image, str]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (image, text) in enumerate(draw_dataset(), 1):
+    for number, (image, text) in enumerate(pictures, 1):
         image.save(folder / f"{number:02d}.png", optimize=True)
         (folder / f"{number:02d}.txt").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_dataset()
+    write(draw_dataset(), FOLDER)
+    write(draw_regularisation(), REGULARISATION)

@@ -13,15 +13,17 @@ HERE = Path(__file__).resolve().parent
 PREFIX = "danlu-demo"
 FLUX, VAE, CLIP = "danlu-demo-flux.safetensors", "danlu-demo-vae.safetensors", "danlu-demo-clip-l.safetensors"
 SHUFFLED = f"{PREFIX}-shuffled"
+REGULARISATION = f"{PREFIX}-regularisation"
 
 
 def install(base: Path) -> None:
-    """Models into `base/models`, the dataset and its shuffled twin into `base/input`."""
+    """Models into `base/models`; the dataset, its shuffled twin and the regularisation pictures into `base/input`."""
     _link(HERE / "models" / FLUX, base / "models" / "diffusion_models" / PREFIX / FLUX)
     _link(HERE / "models" / VAE, base / "models" / "vae" / PREFIX / VAE)
     # The text encoder is made from its seed, once.
     write_clip(base / "models" / "text_encoders" / PREFIX / CLIP)
     copy_dataset(HERE / "dataset", base / "input" / PREFIX)
+    copy_dataset(HERE / "regularisation", base / "input" / REGULARISATION)
     shuffle_captions(HERE / "dataset", base / "input" / SHUFFLED)
 
 

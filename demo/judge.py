@@ -28,10 +28,13 @@ def triggered_shots(strength: float) -> list[Shot]:
     return [Shot(character_caption(s), SEED + i, strength) for i, s in enumerate(triggered_scenes())]
 
 
+def plain_scenes() -> list[Scene]:
+    return world_scenes(PLAIN, SEED, held_out=False)
+
+
 def plain_shots(strength: float) -> list[Shot]:
     """Prompts of the world without the trigger."""
-    scenes = world_scenes(PLAIN, SEED, held_out=False)
-    return [Shot(caption(s), SEED + 500 + i, strength) for i, s in enumerate(scenes)]
+    return [Shot(caption(s), SEED + 500 + i, strength) for i, s in enumerate(plain_scenes())]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _job(client: Client, base: Path, options: argparse.Namespace) -> dict[str, A
 def train(client: Client, base: Path, folder: str, name: str) -> Trained:
     """Runs the bundled workflow on a dataset folder; the LoRA is saved as `name`."""
     graph = to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), client.get("/object_info"))
-    _set(graph, "DanluLoadDataset", folder=folder)
+    _dataset(graph)["folder"] = folder
     # A run that is on disk already would answer at once, and nothing would be measured.
     shutil.rmtree(base / "user" / "__danlu" / "runs", ignore_errors=True)
     for old in (base / "models" / "loras" / "danlu").glob(f"{name}*.safetensors"):
@@ -120,6 +120,12 @@ def _trained(run: Run, base: Path, graph: dict[str, Any]) -> Trained:
     speed = (times[-1] - times[0]) / max(1, len(times) - 1)
     name = path.relative_to(base / "models" / "loras").as_posix()
     return Trained(path, name, [step["loss"] for step in steps], speed)
+
+
+def _dataset(graph: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of the node that loads what is to be learned, beside the one for regularisation pictures."""
+    loads = [node["inputs"] for node in graph.values() if node["class_type"] == "DanluLoadDataset"]
+    return next(inputs for inputs in loads if inputs["role"] == "train")
 
 
 def _set(graph: dict[str, Any], class_type: str, **inputs: Any) -> str:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .frozen_norms import FrozenNorm, FrozenPlainNorm, is_plain_layer_norm
-from .weights import alias, borrowed_weight, is_plain, is_resident, own
+from .weights import alias, borrowed_weight, is_plain, is_resident, own, own_product
 
 _PLAIN_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 """Layers whose torch class computes what the host's does, once the weight is there."""
@@ -56,7 +56,7 @@ class _FrozenLinear(torch.autograd.Function):
     def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         ctx.module = module
         # Detached: the host's quantised layers would choose an autograd function of their own.
-        return own(forward(x.detach()))
+        return own_product(forward(x.detach()))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:

@@ -77,3 +77,9 @@ def own(output: Tensor) -> Tensor:
     """`output`, in memory that an autograd function may hand out."""
     # Blocks change layer outputs in place, which autograd forbids on views made inside a function.
     return output.clone() if output._is_view() else output
+
+
+def own_product(output: Tensor) -> Tensor:
+    """`own` for a linear layer: a view of the whole of a matrix that nobody else has, whose memory serves as it is."""
+    whole = output._base is not None and output._base.numel() == output.numel() and output.is_contiguous()
+    return torch.ops.aten._unsafe_view(output, output.shape) if whole else own(output)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danlu.demo import dataset, world
+from danlu.demo import dataset, judge, world
 
 NUMBERS = range(1, dataset.COUNT + 1)
 
@@ -34,3 +34,19 @@ def test_evaluation_prompts_are_many_seeded_and_unseen():
     assert not shown & {dataset.character_caption(scene) for scene in first}
     backgrounds = {(s.background, s.pattern) for s in dataset.dataset_scenes()}
     assert not backgrounds & {(s.background, s.pattern) for s in first}
+
+
+def test_drawing_the_regularisation_pictures_again_gives_the_committed_ones():
+    assert len(list(dataset.REGULARISATION.iterdir())) == 2 * dataset.REGULARISATION_COUNT
+    for number, (image, text) in enumerate(dataset.draw_regularisation(), 1):
+        with Image.open(dataset.REGULARISATION / f"{number:02d}.png") as committed:
+            assert np.array_equal(np.asarray(image), np.asarray(committed.convert("RGB")))
+        assert (dataset.REGULARISATION / f"{number:02d}.txt").read_text(encoding="utf-8").strip() == text
+
+
+def test_the_regularisation_pictures_give_nothing_away():
+    texts = [path.read_text(encoding="utf-8") for path in dataset.REGULARISATION.glob("*.txt")]
+    assert not any(dataset.TRIGGER in text for text in texts)
+    for scene in judge.plain_scenes():
+        what, where = f"{scene.colour} {scene.shape} on", f"{scene.background} background"
+        assert not any(what in text and where in text for text in texts)

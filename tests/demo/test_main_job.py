@@ -34,10 +34,9 @@ def test_the_lora_draws_the_character(results: tuple[Path, dict[str, Any], str])
     assert summary["lora_distance"] <= 0.5 * summary["base_distance"]
 
 
-def test_pictures_without_the_trigger_change_less(results: tuple[Path, dict[str, Any], str]) -> None:
-    # Measured: 0.72. The aim is 0.25, which needs prior preservation or a better base.
+def test_pictures_without_the_trigger_change_little(results: tuple[Path, dict[str, Any], str]) -> None:
     summary = results[1]
-    assert summary["leak"] < 0.85 * summary["triggered_change"]
+    assert summary["leak"] < 0.25 * summary["triggered_change"]
 
 
 def test_shuffled_captions_do_not_count_as_learned(results: tuple[Path, dict[str, Any], str]) -> None:
