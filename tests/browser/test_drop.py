@@ -143,6 +143,7 @@ def test_the_button(node_page: Any, server: Server, pictures: Path) -> None:
 def test_buttons_stay_out_of_files_and_prompts(node_page: Any) -> None:
     saved = node_page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
     prompt = node_page.evaluate("async () => (await app.graphToPrompt()).output")
-    names = {"folder", "trigger", "captions", "default_caption", "repeats", "recursive"}
+    options = {"folder", "trigger", "captions", "default_caption", "repeats", "recursive"}
+    names = options | {"role", "class_word", "mask_source", "mask_folder"}
     assert len(saved) == len(names)
     assert set(next(iter(prompt.values()))["inputs"]) == names

@@ -79,7 +79,8 @@ def test_a_second_run_trains_nothing(template_page: Any, server: Server) -> None
     again = press_run(page, server)
     assert page.evaluate(WIDGETS) == widgets, "the run changed a widget"
     assert logs(server) == trained
-    assert {"DanluTrainLoRA", "DanluSaveLoRA", "KSampler"} <= cached(again)
+    # The save node runs at every queue, and finds its file as it wrote it.
+    assert {"DanluTrainLoRA", "KSampler"} <= cached(again)
 
     page.evaluate(NEW_PROMPT)
     tested = press_run(page, server)
