@@ -76,6 +76,13 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "speed and memory of training, beside the host's own trainer and others",
         "All other arguments go to bench/run.py (`dev.py bench -- --help` lists them).",
     )
+    _command(
+        commands,
+        "runs",
+        run_runs,
+        "list, prune, export and import the runs of a ComfyUI",
+        "All other arguments go to training/runs/command.py: `dev.py runs list`, `dev.py runs -- --help`.",
+    )
     _command(commands, "check", run_check, "whether training is right on this machine, for a bug report")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.own_arguments_only:
@@ -145,6 +152,13 @@ def run_bench(options: argparse.Namespace, rest: Sequence[str], checkout: Path, 
 def run_check(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     return run_module(host, checkout, "bench.check", *rest)
+
+
+def run_runs(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
+    """Of the ComfyUI that the checkout is installed in; of ours: what `dev.py demo` trained."""
+    host = ensure_host(checkout, install=options.install, make_builder=make_builder)
+    base = make_base(checkout) if host.owned else host.comfyui
+    return run_module(host, checkout, "training.runs.command", "--base-directory", str(base), *rest)
 
 
 def run_module(host: Host, checkout: Path, module: str, *arguments: str) -> int:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import folder_paths
 
+from ..training.runs.labels import labels
+
+ALL_RUNS = "all runs"
+NO_RUNS = "no runs yet"
+
 
 def system_folder() -> Path:
     """`user/__danlu`: kept by the host, not reachable over HTTP."""
@@ -33,3 +38,8 @@ def lora_stamp(name: str | None) -> tuple[int, int] | None:
 def lora_files() -> list[str]:
     """What the host's LoRA loaders list."""
     return list(folder_paths.get_filename_list("loras"))
+
+
+def run_labels() -> list[str]:
+    """The runs to choose from, the one last used first."""
+    return labels(runs_folder())

@@ -35,7 +35,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [[], ["env"], ["demo"], ["test"], ["bench"], ["check"]])
+@pytest.mark.parametrize("command", [[], ["env"], ["demo"], ["test"], ["bench"], ["check"], ["runs"]])
 def test_help_is_everywhere(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])
@@ -96,9 +96,32 @@ def test_types_are_checked_through_the_link(tmp_path: Path) -> None:
     assert mypy.folder == tmp_path / "base" / "custom_nodes" and mypy.command[-1] == "danlu"
 
 
-def test_bench_is_honest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench"]) == 2
-    assert "no benchmarks yet" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "module", "own"),
+    [("bench", "bench/run.py", "--scratch"), ("runs", "training/runs/command.py", "--base-directory")],
+)
+def test_modules_of_the_pack_get_what_follows(
+    checkout: Path, command: str, module: str, own: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = checkout / module
+    place.parent.mkdir(parents=True)
+    place.write_text(SHOW, encoding="utf-8")
+    assert cli.main([command, "--only", "a b", own, "mine"], checkout=checkout) == 7
+    shown = capfd.readouterr().out.strip().split("|")
+    base = shown[-1]
+    given = {"bench": str(Path(base).parents[1] / "bench"), "runs": base}[command]
+    assert shown[:-2] == ["--packages", f"{base}/custom_nodes", own, given, "--only", "a b", own, "mine"]
+
+
+def test_runs_are_those_of_the_comfyui_that_the_checkout_is_installed_in(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Host(Path(sys.executable), tmp_path / "tree", "0.30.0", owned=False)
+    monkeypatch.setattr(cli, "ensure_host", lambda *_, **__: theirs)
+    called: list[str] = []
+    monkeypatch.setattr(cli, "run_module", lambda *arguments: called.extend(map(str, arguments[2:])) or 0)
+    assert cli.main(["runs", "list"], checkout=checkout) == 0
+    assert called == ["training.runs.command", "--base-directory", str(tmp_path / "tree"), "list"]
 
 
 def test_trouble_is_a_line_and_exit_code_1(
