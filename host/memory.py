@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import comfy.model_management as management
+import psutil
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..training.memory import Card
+from ..training.memory import Card, shown_bytes
 
 
 def card_of(patcher: ModelPatcher) -> Card:
@@ -29,3 +32,17 @@ def card_of(patcher: ModelPatcher) -> Card:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def memory_in_use(device: torch.device) -> str:
+    """ "VRAM 9.4 of 24.0 GB", as task managers show it: of all programs, with what torch keeps for its next step.
+
+    Where a device has no memory of its own, or the host does not know it: that of this process.
+    """
+    if device.type == "mps":
+        return f"RAM {shown_bytes(torch.mps.driver_allocated_memory())}"
+    if device.type == "cpu" or management.directml_enabled:
+        return f"RAM {shown_bytes(psutil.Process(os.getpid()).memory_info().rss)}"
+    free, kept = management.get_free_memory(device, torch_free_too=True)
+    total = management.get_total_memory(device)
+    return f"VRAM {(total - free + kept) / 2**30:.1f} of {total / 2**30:.1f} GB"

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import comfy.model_management
 import comfy.utils
+import folder_paths
+import torch
 
-from ..training.reporter import Reporter, StepReport, duration
+from ..training.reporter import Command, Reporter, StepReport, duration
+from . import commands
+from .memory import memory_in_use
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+INTERVAL = 0.25
+"""Seconds from one line about a step to the next: fast steps must not wait for the socket."""
+PREVIEW_SIDE = 800
 
 
 class NodeReporter(Reporter):
     """Writes a line on the node, moves its progress bar, and raises when the user interrupts."""
 
-    def __init__(self, node_id: str | None, heading: str = "") -> None:
+    def __init__(self, node_id: str | None, device: torch.device | None = None) -> None:
+        """`device`: the one whose memory is told of."""
         self.node_id = node_id
-        self.heading = heading
+        self.device = device
         self._bar: comfy.utils.ProgressBar | None = None
         self._total = 0
+        self._next_line = 0.0
+        self._untold: StepReport | None = None
 
     def text(self, text: str) -> None:
         from server import PromptServer
 
         server = getattr(PromptServer, "instance", None)
         if server is not None and self.node_id is not None:
-            server.send_progress_text("\n".join(filter(None, (self.heading, text))), self.node_id)
+            server.send_progress_text(text, _shown_as(self.node_id))
 
     def progress(self, done: int, total: int) -> None:
         if self._bar is None or self._total != total:
@@ -30,14 +48,52 @@ class NodeReporter(Reporter):
         self._bar.update_absolute(done, total)
 
     def step(self, report: StepReport) -> None:
-        self.text(
-            f"step {report.step:,} / {report.steps:,} · loss {report.loss:.4f} · "
-            f"{_speed(report.seconds_per_step)} · {duration(report.seconds_left)} left"
-        )
+        """A few lines a second at the most; the last step always has one."""
+        now = time.monotonic()
+        if now < self._next_line and report.step < report.steps:
+            self._untold = report
+            return
+        self._next_line, self._untold = now + INTERVAL, None
+        self.text(self._line(report))
         self.progress(report.step, report.steps)
 
+    def _line(self, report: StepReport) -> str:
+        parts = [
+            f"step {report.step:,} / {report.steps:,}",
+            f"loss {report.loss:.4f}, average {report.smoothed:.4f}",
+            _speed(report.seconds_per_step),
+            f"{duration(report.seconds_left)} left",
+        ]
+        if self.device is not None:
+            parts.append(memory_in_use(self.device))
+        return " · ".join(parts)
+
+    def picture(self, image: Image.Image) -> None:
+        if self._bar is not None:
+            self._bar.update_absolute(self._bar.current, preview=("JPEG", image, PREVIEW_SIDE))
+
+    def command(self) -> Command | None:
+        return commands.taken()
+
     def check_interrupt(self) -> None:
+        if self._untold and comfy.model_management.processing_interrupted():
+            self.text(self._line(self._untold))
         comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def preview(image: Image.Image, name: str) -> dict[str, str]:
+    """Saves a picture in the host's temp folder; what a node's `ui` lists under "images"."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / f"{name}.png", compress_level=1)
+    return {"filename": f"{name}.png", "subfolder": "", "type": "temp"}
+
+
+def _shown_as(node_id: str) -> str:
+    """The node of the user's graph that stands for one that was expanded from it."""
+    from comfy_execution.progress import get_progress_state
+
+    return get_progress_state().dynprompt.get_display_node_id(node_id)
 
 
 def _speed(seconds: float) -> str:

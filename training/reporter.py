@@ -7,6 +7,26 @@ sockets or terminals.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Command(Enum):
+    """What a user may ask of a running training, between two steps."""
+
+    FINISH = "finish"
+    """End here and go on with the graph, as if this had been the last step."""
+    PAUSE = "pause"
+    """Keep everything, make way for other work, and go on later."""
+    SAVE = "save"
+    """A checkpoint now."""
+
+
+class Paused(Exception):
+    """Training stopped to make way; everything is kept."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,8 @@ class StepReport:
     learning_rate: float
     seconds_per_step: float
     seconds_left: float
+    smoothed: float
+    """Moving average of the losses: `curves.Smoother`."""
 
 
 class Reporter:
@@ -32,6 +54,13 @@ class Reporter:
 
     def step(self, report: StepReport) -> None:
         """Called after each optimizer step."""
+
+    def picture(self, image: Image.Image) -> None:
+        """The curves so far; called while training, every now and then."""
+
+    def command(self) -> Command | None:
+        """What the user asked for since the last call."""
+        return None
 
     def check_interrupt(self) -> None:
         """Raises whatever the host raises when the user asked to stop."""

@@ -1,0 +1,111 @@
+"""The buttons of the train node, in both renderers: they work while it trains, and no file knows of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from danlu.tests.browser.fixtures import RENDERERS
+from danlu.tests.server import REPOSITORY, Server
+
+STEPS = 5000
+OPEN = """async ([workflow, seed, steps]) => {
+  await app.loadGraphData(workflow);
+  const set = (type, name, value) => app.graph.nodes.filter(node => node.type === type)
+    .forEach(node => { node.widgets.find(widget => widget.name === name).value = value; });
+  set('DanluTrainLoRA', 'seed', seed);
+  set('DanluTrainLoRA', 'steps', steps);
+  set('DanluTrainingConfig', 'batch_size', 1);
+  set('KSampler', 'steps', 1);
+  const train = app.graph.nodes.find(node => node.type === 'DanluTrainLoRA');
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [300 - train.pos[0], 60 - train.pos[1]];
+  app.canvas.setDirty(true, true);
+}"""
+CHINESE = """async () => {
+  await app.extensionManager.setting.set('Comfy.Locale', 'zh');
+  const node = LiteGraph.createNode('DanluTrainLoRA');
+  await app.extensionManager.setting.set('Comfy.Locale', 'en');
+  return node.widgets.filter(w => w.name.startsWith('danlu_')).map(w => w.label);
+}"""
+TRAIN = "app.graph.nodes.find(node => node.type === 'DanluTrainLoRA')"
+DISABLED = f"() => {TRAIN}.widgets.filter(w => w.name.startsWith('danlu_')).map(w => w.disabled)"
+PLACE = f"""name => {{
+  const node = {TRAIN}, widget = node.widgets.find(w => w.name === name);
+  const canvas = app.canvas.canvas.getBoundingClientRect();
+  const middle = [node.pos[0] + node.size[0] / 2, node.pos[1] + widget.last_y + 10];
+  const [x, y] = app.canvas.ds.convertOffsetToCanvas(middle);
+  return [x + canvas.left, y + canvas.top];
+}}"""
+
+
+@pytest.fixture
+def train_page(page: Any, template_models: None) -> Any:
+    path = REPOSITORY / "workflows" / "Train a LoRA.json"
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    page.evaluate(OPEN, [workflow, 200 + RENDERERS.index(page.renderer), STEPS])
+    page.wait_for_timeout(1000)
+    return page
+
+
+def press(page: Any, command: str, label: str) -> None:
+    """A real click, as a user does it."""
+    if page.renderer == "nodes2":
+        page.get_by_role("button", name=label).first.click(force=True)
+    else:
+        page.mouse.click(*page.evaluate(PLACE, f"danlu_{command}"))
+
+
+def checkpoints(server: Server, than: set[Path] = frozenset()) -> set[Path]:  # type: ignore[assignment]
+    return {*(server.base / "user" / "__danlu" / "runs").glob("*/checkpoints/*.safetensors")} - than
+
+
+def wait(page: Any, found: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end
+        page.wait_for_timeout(200)
+
+
+def test_finish_now_and_the_graph_goes_on(train_page: Any, server: Server) -> None:
+    page, old, before = train_page, checkpoints(server), set(server.get("/history"))
+    assert page.evaluate(DISABLED) == [True] * 3
+    page.get_by_test_id("queue-button").click()
+    page.wait_for_function(f"() => !({DISABLED})().includes(true)", timeout=120_000)
+    page.wait_for_timeout(1500)
+    press(page, "save", "Save a checkpoint now")
+    wait(page, lambda: checkpoints(server, old))
+    press(page, "finish", "Finish now")
+    wait(page, lambda: set(server.get("/history")) - before)
+    (entry,) = (entry for key, entry in server.get("/history").items() if key not in before)
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    kinds = {entry["prompt"][2][node]["class_type"] for node in entry["outputs"]}
+    assert {"DanluTrainLoRA", "DanluSaveLoRA", "PreviewImage"} <= kinds, "what comes after it ran"
+    steps = sorted(int(path.stem) for path in checkpoints(server, old))
+    assert len(steps) == 2 and steps[-1] < STEPS
+    page.wait_for_timeout(500)
+    assert page.evaluate(DISABLED) == [True] * 3
+    shown = page.evaluate(f"() => app.nodeOutputs[{TRAIN}.id].images.length")
+    assert shown == 1, "the curve stays on the node"
+    assert page.errors == []
+
+
+def test_with_nothing_to_stop(train_page: Any) -> None:
+    page = train_page
+    saved = page.evaluate(f"() => JSON.stringify({TRAIN}.serialize())")
+    prompt = page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)")
+    assert "danlu_" not in prompt and "danlu_" not in saved, "files and prompts know of the buttons"
+    values = page.evaluate(f"() => {TRAIN}.serialize().widgets_values")
+    names = page.evaluate(f"() => {TRAIN}.widgets.map(w => w.name).filter(n => !n.startsWith('danlu_'))")
+    assert len(values) == len(names)
+
+    press(page, "finish", "Finish now")
+    page.wait_for_timeout(500)
+    assert page.get_by_text("No training runs.").count() == 0, "a disabled button takes no clicks"
+    page.evaluate(f"() => {TRAIN}.widgets.find(w => w.name === 'danlu_pause').callback()")
+    page.get_by_text("No training runs.").first.wait_for(timeout=10_000)
+    assert page.evaluate(CHINESE) == ["立即完成", "暂停", "立即保存检查点"]

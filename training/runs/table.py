@@ -1,0 +1,64 @@
+"""A run's log as a table: <run>/loss.csv, for spreadsheets and plots of one's own.
+
+One row a step. Where checkpoints were measured, their rows have what was found; row 0 is the base without the LoRA.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import Any
+
+from ..curves import Curves, Smoother
+from ..writing import write_atomically
+from .store import RunStore
+
+LOGGED = ("loss", "smoothed", "learning_rate", "grad_norm", "prior_loss")
+MEASURED = ("held_out", "trained", "effect", "leak", "response", "nearest")
+"""Of a line of validation.jsonl; losses at several noise levels count with their mean."""
+
+Row = dict[str, float]
+
+
+def rows_of(store: RunStore, until: int | None = None) -> list[Row]:
+    """`step`, then what is known of it: `LOGGED`, and `validation_...` of `MEASURED`."""
+    smoother = Smoother()
+    rows: dict[int, Row] = {}
+    for line in store.log.steps(until):
+        values = {**line, "smoothed": smoother.add(line["loss"])}
+        rows[line["step"]] = {"step": line["step"], **{name: values[name] for name in LOGGED if name in values}}
+    for line in store.validation.steps(until):
+        row = rows.setdefault(line["step"], {"step": line["step"]})
+        row.update({f"validation_{name}": value for name, value in _numbers(line).items()})
+    return [rows[step] for step in sorted(rows)]
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    found = {name: line[name] for name in MEASURED if line.get(name) not in (None, [])}
+    return {name: fmean(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """In the order of `LOGGED` and `MEASURED`; what was measured only where it was."""
+    measured = {name for row in rows for name in row}
+    return ["step", *LOGGED, *(name for name in (f"validation_{m}" for m in MEASURED) if name in measured)]
+
+
+def write_table(store: RunStore, rows: list[Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns_of(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(store.folder / "loss.csv", text.getvalue().encode())
+
+
+def curves_of(rows: Iterable[Row]) -> Curves:
+    """What the picture of the loss shows of a table."""
+    rows = list(rows)
+    measured = {
+        name: [(row["step"], row[key]) for row in rows if key in row]
+        for name, key in (("held_out", "validation_held_out"), ("trained", "validation_trained"))
+    }
+    return Curves([row["loss"] for row in rows if "loss" in row], measured)
