@@ -48,7 +48,7 @@ def _length(points: list[Point], judgement: Judgement, settings: Mapping[str, An
     third = gains[: max(1, 2 * len(gains) // 3)]
     if best == len(gains) - 1 and gains[best] - max(third) > STILL * gains[best] and OVER not in states:
         yield (
-            f"More steps, {round(1.5 * steps[-1], -1):,}: it was still getting better at the end. Only the added steps "
+            f"More steps, {_tens(1.5 * steps[-1]):,}: it was still getting better at the end. Only the added steps "
             "will be trained."
         )
     elif OVER in states and best == 0:
@@ -58,7 +58,7 @@ def _length(points: list[Point], judgement: Judgement, settings: Mapping[str, An
         )
     elif OVER in states and steps[best] <= EARLY * steps[-1]:
         yield (
-            f"About {round(1.4 * steps[best], -1):,} steps are enough (fewer repeats or epochs): what came after step "
+            f"About {_tens(1.4 * steps[best]):,} steps are enough (fewer repeats or epochs): what came after step "
             f"{steps[best]:,} made it worse. Half the learning rate{_number(rate, 0.5)} makes the good part longer."
         )
     jumps = [abs(b - a) for a, b in zip(gains[best:], gains[best + 1 :], strict=False)]
@@ -105,3 +105,7 @@ def _seen(points: list[Point], judgement: Judgement) -> Point:
 
 def _number(value: Any, factor: float) -> str:
     return f" ({value * factor:.1e} in place of {value:.1e})" if isinstance(value, float) and value > 0 else ""
+
+
+def _tens(steps: float) -> int:
+    return max(10, 10 * round(steps / 10))

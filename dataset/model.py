@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROLES = ("train", "regularisation")
+ROLES = ("train", "regularisation", "validation")
 MASK_SOURCES = ("none", "folder", "alpha")
 CAPTION_SOURCES = ("auto", "txt", "filename", "none")
 NAMED_AT_MOST = 8
@@ -103,7 +103,8 @@ class Dataset:
     trigger: str
     report: Report = field(default_factory=Report)
     role: str = "train"
-    """"train", or "regularisation": pictures of what the model shall go on drawing as before."""
+    """"train"; "regularisation": pictures of what the model shall go on drawing as before; "validation": pictures of
+    the subject that nothing is trained on."""
     class_word: str = ""
     """What the subject is without its trigger ("boy", "mug"); may be empty."""
 

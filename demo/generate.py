@@ -52,7 +52,9 @@ def conditioning(base: Base, prompts: list[str]) -> list:
     """One conditioning whose rows are the prompts: the host passes row i to row i of the batch."""
     import torch
 
-    found = [base.clip.encode_from_tokens_scheduled(base.clip.tokenize(text))[0] for text in prompts]
+    # Each text once: the negative ones are all the same.
+    texts = {text: base.clip.encode_from_tokens_scheduled(base.clip.tokenize(text))[0] for text in set(prompts)}
+    found = [texts[text] for text in prompts]
     pooled = torch.cat([extra["pooled_output"] for _, extra in found])
     return [[torch.cat([tokens for tokens, _ in found]), {"pooled_output": pooled}]]
 

@@ -209,6 +209,7 @@ def _later_inputs() -> list[io.Input]:
         ),
         *_loss_inputs(),
         *_optimizer_inputs(),
+        *_validation_inputs(),
     ]
 
 
@@ -332,6 +333,35 @@ def _optimizer_inputs() -> list[io.Input]:
             max=1000,
             optional=True,
             tooltip="With lr_scheduler cosine_with_restarts: how often it falls. -1: auto, 3.",
+            advanced=True,
+        ),
+    ]
+
+
+def _validation_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "validation",
+            options=["auto", "on", "off"],
+            default="auto",
+            optional=True,
+            tooltip=(
+                "Measures each checkpoint, for the advisor. auto: from 12 images on, one of ten is held out, never "
+                "trained on; or wire a folder of its own to Encode Dataset (Danlu). on: also of fewer. off: all images are "
+                "trained on, and nothing tells which checkpoint is over-trained."
+            ),
+            advanced=True,
+        ),
+        io.Int.Input(
+            "early_stop",
+            default=-1,
+            min=-1,
+            max=1000,
+            optional=True,
+            tooltip=(
+                "Ends the training when so many checkpoints in a row are over-trained. Set to 0 again, it goes on. "
+                "-1: auto, never."
+            ),
             advanced=True,
         ),
     ]

@@ -101,6 +101,7 @@ class DanluEncodeDataset(io.ComfyNode):
         shuffle_tags: bool = False,
         keep_tokens: int = 0,
         caption_variants: int = 8,
+        validation: Dataset | None = None,
     ) -> io.NodeOutput:
         from ..host.encode import HostEncoder
         from ..host.paths import system_folder
@@ -112,7 +113,7 @@ class DanluEncodeDataset(io.ComfyNode):
         )
         reporter = NodeReporter(cls.hidden.unique_id)
         encoder, cache = HostEncoder(vae, clip), system_folder() / "cache"
-        data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation)
+        data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation, validation)
         return io.NodeOutput(data, ui={"text": [describe(data)]})
 
 
@@ -172,13 +173,14 @@ def _load_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "role",
-            options=["train", "regularisation"],
+            options=["train", "regularisation", "validation"],
             default="train",
             optional=True,
             advanced=True,
             tooltip=(
-                "train: what the LoRA learns. regularisation: what the model shall go on drawing as before; wire it "
-                "to the input of that name on Encode Dataset (Danlu)."
+                "train: what the LoRA learns. regularisation: what the model shall go on drawing as before. "
+                "validation: images of the subject that show how well it is learned. Wire these two to the "
+                "inputs of their names on Encode Dataset (Danlu)."
             ),
         ),
         io.String.Input(
@@ -293,6 +295,14 @@ def _encode_inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="With shuffle_tags: how many orders of each caption are encoded; each step draws one.",
+        ),
+        DatasetType.Input(
+            "validation",
+            optional=True,
+            tooltip=(
+                "Images of the same subject, captioned, that nothing is trained on: each checkpoint is measured by "
+                "them. Not wired: from 12 images on, one of ten is held out (validation of Training Config)."
+            ),
         ),
     ]
 

@@ -107,6 +107,10 @@ class TrainingConfig:
     """How often cosine_with_restarts falls; auto: 3."""
     lora_plus_ratio: float = AUTO_NUMBER
     """Learning rate of B over that of A (arXiv:2402.12354); 1: equal."""
+    validation: str = AUTO
+    """Checkpoints are measured; auto: on held-out pictures where there are enough (`training.held_out`)."""
+    early_stop: int = AUTO_NUMBER
+    """Ends training when so many checkpoints in a row are over-trained; auto, 0: never."""
     preset: str = ""
     length: str = ""
     """How long to train where the train node's steps are left on auto (`training.length`)."""
@@ -205,6 +209,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "gradient_accumulation": (1, 1024),
     "max_grad_norm": (0.0, 1e6),
     "caption_dropout": (0.0, 1.0),
+    "early_stop": (0, 1000),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "algorithm": ALGORITHMS,
@@ -217,4 +222,5 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "timestep_sampling": TIMESTEP_SAMPLINGS,
     "loss": LOSSES,
     "loss_weighting": LOSS_WEIGHTINGS,
+    "validation": SWITCH,
 }

@@ -95,6 +95,11 @@ class TrainingData:
         return tuple(entry for entry in self.entries if entry.role == "regularisation")
 
     @property
+    def validation(self) -> tuple[Entry, ...]:
+        """What shows whether the subject is learned, or only its pictures."""
+        return tuple(entry for entry in self.entries if entry.role == "validation")
+
+    @property
     def samples_per_epoch(self) -> int:
         return sum(entry.repeats for entry in self.trained)
 

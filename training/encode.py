@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..dataset.captions import without_trigger
+from ..dataset.captions import with_trigger, without_trigger
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
 from ..dataset.masks import open_mask
@@ -83,7 +83,7 @@ class Job:
         return digest(RECIPE, self.image_key, fit.resized, fit.crop, fit.target, flipped, vae_identity)
 
     def mask_key(self, vae_identity: str) -> str | None:
-        if self.picture.mask is None or self.role != "train":
+        if self.picture.mask is None or self.role == "regularisation":
             return None
         kind = "alpha" if self.picture.mask == self.picture.path else "mask"
         fit = self.fit
@@ -97,10 +97,12 @@ def encode_dataset(
     options: EncodeOptions,
     reporter: Reporter,
     regularisation: Dataset | None = None,
+    validation: Dataset | None = None,
 ) -> TrainingData:
     """Encodes what is not on disk yet. May be interrupted at any time: what is done stays done.
 
-    `regularisation`: pictures for prior preservation only, whatever role its dataset says.
+    `regularisation`: pictures for prior preservation only, whatever role its dataset says; `validation`: pictures that
+    checkpoints are measured by, with the same trigger unless it has its own.
     """
     if dataset.role != "train":
         raise DanluError(
@@ -109,12 +111,11 @@ def encode_dataset(
         )
     cache = DiskCache(cache_folder, encoder.text_identity)
     jobs, notes = plan(dataset, encoder, options)
-    if regularisation is not None:
-        others, remarks = plan(replace(regularisation, role="regularisation"), encoder, options)
-        jobs += others
-        warnings = (*regularisation.report.warnings(), *remarks)
-        notes += [f"Regularisation: {counted(len(regularisation.pictures), 'image')}"]
-        notes += [f"Regularisation: {remark}" for remark in warnings]
+    for role, others in (("regularisation", regularisation), ("validation", validation)):
+        if others is not None:
+            found, remarks = _beside(others, role, dataset, encoder, options)
+            jobs += _unknown(found, jobs) if role == "validation" else found
+            notes += remarks
     with torch.inference_mode():
         broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
         jobs = [job for job in jobs if job.picture.path not in broken]
@@ -135,6 +136,36 @@ def encode_dataset(
     )
     reporter.text(describe(data))
     return data
+
+
+def _beside(
+    others: Dataset, role: str, dataset: Dataset, encoder: Encoder, options: EncodeOptions
+) -> tuple[list[Job], list[str]]:
+    """Pictures that count in no epoch."""
+    if role == "validation":
+        others = _of_the_subject(others, dataset)
+    jobs, remarks = plan(replace(others, role=role), encoder, options)
+    lines = (counted(len(others.pictures), "image"), *others.report.warnings(), *remarks)
+    return jobs, [f"{role.capitalize()}: {line}" for line in lines]
+
+
+def _unknown(found: list[Job], jobs: list[Job]) -> list[Job]:
+    """Without those that are trained on too: they would tell nothing. Raises DanluError when none is left."""
+    trained = {job.image_key for job in jobs}
+    left = [job for job in found if job.image_key not in trained]
+    if not left:
+        raise DanluError(
+            "The input 'validation' holds only images that 'dataset' or 'regularisation' hold too: they would tell "
+            "nothing. Give others, or leave it empty."
+        )
+    return left
+
+
+def _of_the_subject(others: Dataset, dataset: Dataset) -> Dataset:
+    """The trigger is typed once: where these have none, it is the one of what is trained."""
+    trigger = others.trigger or dataset.trigger
+    pictures = tuple(replace(p, caption=with_trigger(p.caption, trigger)) for p in others.pictures)
+    return replace(others, pictures=pictures, trigger=trigger, class_word=others.class_word or dataset.class_word)
 
 
 def describe(data: TrainingData) -> str:
@@ -186,7 +217,7 @@ def _captions(caption: str, dataset: Dataset, options: EncodeOptions) -> tuple[s
 
 def _class_captions(captions: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
     found = tuple(without_trigger(caption, dataset.trigger, dataset.class_word) for caption in captions)
-    return () if found == captions or dataset.role != "train" else found
+    return () if found == captions or dataset.role == "regularisation" else found
 
 
 def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:

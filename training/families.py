@@ -55,6 +55,8 @@ _ALL: Mapping[str, Any] = MappingProxyType(
         "caption_dropout": 0.05,
         "lora_plus_ratio": 1.0,
         "lr_cycles": 3,
+        "validation": "on",
+        "early_stop": 0,
     }
 )
 

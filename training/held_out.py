@@ -17,14 +17,14 @@ MOST = 8
 
 
 def with_validation(data: TrainingData, choice: str) -> TrainingData:
-    """`data` with some of its pictures in the role "validation", which nothing is trained on; "off": as it is.
+    """`data` with some of its pictures in the role "validation", which nothing is trained on; `choice` "off": as it is.
 
-    None where there is a folder of them, or where there are few pictures. What is held out changes the fingerprint:
-    it is part of what a run is.
+    None where there is a folder of them, or, with "auto", where there are few pictures. What is held out changes
+    the fingerprint: it is part of what a run is.
     """
     if choice == "off" or data.validation:
         return data
-    chosen = held_out_keys({entry.image_key for entry in data.trained})
+    chosen = held_out_keys({entry.image_key for entry in data.trained}, 2 if choice == "on" else LEAST_IMAGES)
     if not chosen:
         return data
     entries = tuple(
@@ -41,11 +41,11 @@ def with_validation(data: TrainingData, choice: str) -> TrainingData:
     )
 
 
-def held_out_keys(keys: Iterable[str]) -> frozenset[str]:
-    """One of ten, at most `MOST`, by a hash of each picture's content: a picture that is added takes the place of one
-    other at most."""
+def held_out_keys(keys: Iterable[str], least: int = LEAST_IMAGES) -> frozenset[str]:
+    """None of less than `least`, else one of ten, at least one and at most `MOST`, by a hash of each picture's content:
+    a picture that is added takes the place of one other at most."""
     ordered = by_content(keys)
-    return frozenset(ordered[: min(MOST, len(ordered) // ONE_OF)] if len(ordered) >= LEAST_IMAGES else ())
+    return frozenset(ordered[: min(MOST, max(1, len(ordered) // ONE_OF))] if len(ordered) >= least else ())
 
 
 def by_content(keys: Iterable[str]) -> list[str]:

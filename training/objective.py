@@ -41,3 +41,11 @@ def target(kind: Prediction, latent: Tensor, noise: Tensor, sigma: Tensor) -> Te
         return noise
     s = _per_row(sigma, latent)
     return (noise - s * latent) / torch.sqrt(s * s + 1.0)
+
+
+def clean_latent(kind: Prediction, noisy: Tensor, answer: Tensor, sigma: Tensor) -> Tensor:
+    """The clean latent that an answer to `noisy` amounts to: where the answer is `target`, the latent itself."""
+    s = _per_row(sigma, noisy)
+    if kind is Prediction.V:
+        return (noisy - s * torch.sqrt(s * s + 1.0) * answer) / (s * s + 1.0)
+    return noisy - s * answer

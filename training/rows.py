@@ -100,6 +100,20 @@ class RowMaker:
             mask=self._mask(entry, flip, latent),
         )
 
+    def fixed(self, entry: Entry, caption: str, level: float, *seed: int | str) -> Batch:
+        """A batch of one that is the same whenever it is asked for: plain noise that follows from `seed` alone, at the
+        quantile `level` of the noise levels that are trained at."""
+        latent = self.model.prepare_latent(self.data.latent(entry).clone()[None])
+        place = self.timesteps.place(level, self.model.tokens(latent.shape))
+        sigma = torch.tensor([self.timesteps.sigma(place)], dtype=torch.float32, device=self.model.device)
+        return Batch(
+            latent=latent,
+            noise=torch.randn(tuple(latent.shape), generator=generator(*seed)).to(self.model.device),
+            sigma=sigma,
+            rows=(self._condition(entry, self.data.cache.conditioning(caption), flip=False),),
+            mask=self._mask(entry, False, latent),
+        )
+
     def _mask(self, entry: Entry, flip: bool, like: Tensor) -> Tensor | None:
         """(1, 1, ..., height, width): one channel, and one frame for all."""
         mask = self.data.mask(entry, flip)

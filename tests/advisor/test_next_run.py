@@ -25,7 +25,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "far too long": (
         {"held_out": [0.9, 0.8, 0.81, *[0.95] * 7], "trained": FALLS, "learning_rate": 1e-3},
-        "steps are enough",
+        "About 280 steps are enough",
     ),
     "by heart": ({"held_out": LEARNS, "trained": [v - 0.45 for v in LEARNS], "rank": 32}, "half the rank (16 in place"),
     "leaks": ({**FINE, "leak": [0.7] * 6}, "Regularisation images"),
