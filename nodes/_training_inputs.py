@@ -347,8 +347,8 @@ def _validation_inputs() -> list[io.Input]:
             optional=True,
             tooltip=(
                 "Measures each checkpoint, for the advisor. auto: from 12 images on, one of ten is held out, never "
-                "trained on; or wire a folder of its own to Encode Dataset (Danlu). on: also of fewer. off: all images are "
-                "trained on, and nothing tells which checkpoint is over-trained."
+                "trained on; or wire a folder of its own to Encode Dataset (Danlu). on: also of fewer. off: all images "
+                "are trained on, and nothing tells which checkpoint is over-trained."
             ),
             advanced=True,
         ),
