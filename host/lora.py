@@ -10,6 +10,7 @@ from typing import Any
 
 import comfy.lora
 import comfy.lora_convert
+import comfy.sd
 import comfy.utils
 import torch
 from torch import Tensor
@@ -121,3 +122,10 @@ def _kron_factor(layer: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     if name in layer:
         return tuple(layer[name].shape)
     return layer[f"{name}_a"].shape[0], *layer[f"{name}_b"].shape[1:]
+
+
+def applied(model: Any, clip: Any, lora: Mapping[str, Tensor], strength: float) -> tuple[Any, Any]:
+    """The MODEL, and the CLIP where there is one, with a LoRA as the host's own loader applies it."""
+    if strength == 0:
+        return model, clip
+    return comfy.sd.load_lora_for_models(model, clip, lora, strength, strength)
