@@ -16,6 +16,10 @@ __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.latest import ComfyExtension
 
+    from .host.commands import register_routes
+
+    register_routes()
+
     class Danlu(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             """Every module of `nodes/` ends in NODES = [...]; helpers have names that begin with _."""

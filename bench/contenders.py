@@ -85,11 +85,7 @@ class Ours(Runner):
                     caption_dropout=0.0,
                 ),
                 node_id=None,
-                steps=STEPS,
-                save_every=STEPS,
-                keep_last=-1,
-                seed=0,
-                name="bench",
+                inputs=training.RunInputs(STEPS, save_every=STEPS, name="bench"),
             )
 
 

@@ -54,7 +54,7 @@ class _FrozenLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        ctx.module = module
+        ctx.module, ctx.takes_more_for, ctx.more = module, id(x), None
         # Detached: the host's quantised layers would choose an autograd function of their own.
         return own_product(forward(x.detach()))
 
@@ -63,7 +63,14 @@ class _FrozenLinear(torch.autograd.Function):
         with borrowed_weight(ctx.module, grad) as (weight, _):
             found = grad @ weight
         smoothing = getattr(ctx.module, "pre_quant_scale", None)
-        return None, None, found if smoothing is None else found * smoothing.to(found)
+        if smoothing is not None:
+            found = found * smoothing.to(found)
+        if ctx.more is not None:
+            # Of an adapter beside the layer (`training.adapters.low_rank`).
+            of_hidden, down = ctx.more
+            found.view(-1, found.shape[-1]).addmm_(of_hidden, down)
+            ctx.more = None
+        return None, None, found
 
 
 class _FrozenConv(torch.autograd.Function):

@@ -10,7 +10,7 @@ from ..training.plan import make_plan
 from ..training.plan_table import headline, plan_text
 from .preparation import ModelChoices
 from .report import NodeReporter
-from .training import request_for
+from .training import RunInputs, request_for
 
 
 def plan_on_host(
@@ -19,13 +19,11 @@ def plan_on_host(
     lora: LoRAConfig | None,
     training: TrainingConfig | None,
     node_id: str | None,
-    steps: int,
-    save_every: int,
-    keep_last: int,
+    inputs: RunInputs,
     choices: ModelChoices,
 ) -> str:
-    """The table. Seed and name of the run to come play no part in it."""
-    request, notes = request_for(patcher, data, lora, training, steps, save_every, keep_last, 0, "plan", choices)
+    """The table."""
+    request, notes = request_for(patcher, data, lora, training, inputs, choices)
     reporter = NodeReporter(node_id)
     plan = make_plan(request, reporter)
     reporter.text(headline(plan))

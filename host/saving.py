@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..errors import DanluError
 from ..training.picture import cover, thumbnails
+from ..training.runs.store import RunHandle
 from ..training.saving import SaveRequest, save_lora, save_run
-from ..training.store import RunHandle
 from .lora import verify
 from .paths import loras_folder
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
+import comfy.model_management
 from comfy.model_patcher import ModelPatcher
 
 from ..training.config import LoRAConfig, TrainingConfig
+from ..training.curves import loss_picture
 from ..training.data import TrainingData
 from ..training.files import checked_name
-from ..training.run import TrainRequest, TrainResult, checked_steps, train_lora
-from ..training.store import LoraModel, RunHandle
+from ..training.held_out import with_validation
+from ..training.outline import checked_steps
+from ..training.reporter import Paused
+from ..training.request import NEW_RUN, TrainRequest
+from ..training.run import TrainResult, train_lora
+from ..training.runs.store import LoraModel, RunHandle, RunStore
+from ..training.runs.table import curves_of, rows_of
+from ..training.validation import cost
+from . import commands
 from .paths import runs_folder
 from .preparation import ModelChoices, prepare
-from .report import NodeReporter
+from .report import NodeReporter, preview
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,23 @@ class HostResult:
     handle: RunHandle
     losses: list[float]
     report: str
+    picture: dict[str, str]
+    """Of the loss, in the host's temp folder."""
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """Of the train node: how far, how often, and which run."""
+
+    steps: int
+    save_every: int = -1
+    keep_last: int = -1
+    seed: int = 0
+    name: str = "lora"
+    run: RunHandle | None = None
+    when_changed: str = NEW_RUN
+    horizon: int = -1
+    """The last step of the chain of train nodes that this one begins."""
 
 
 def request_for(
@@ -30,33 +57,34 @@ def request_for(
     data: TrainingData,
     lora: LoRAConfig | None,
     training: TrainingConfig | None,
-    steps: int,
-    save_every: int,
-    keep_last: int,
-    seed: int,
-    name: str,
+    inputs: RunInputs,
     choices: ModelChoices,
 ) -> tuple[TrainRequest, list[str]]:
     """A node's inputs as the trainer wants them, and what the user should know of them. Loads nothing."""
-    checked_steps(steps)
+    checked_steps(inputs.steps)
     lora, settings = lora or LoRAConfig(), training or TrainingConfig()
-    prepared = prepare(patcher, data, settings, checked_name(name, "name"), choices, lora)
+    data = with_validation(data, settings.validation)
+    prepared = prepare(patcher, data, settings, checked_name(inputs.name, "name"), choices, lora)
     request = TrainRequest(
         model=prepared.model,
         base_identity=prepared.identity,
         data=data,
         runs_folder=runs_folder(),
-        steps=steps,
-        save_every=save_every,
-        keep_last=keep_last,
-        seed=seed,
+        steps=inputs.steps,
+        save_every=inputs.save_every,
+        keep_last=inputs.keep_last,
+        seed=inputs.seed,
         name=prepared.name,
         lora=lora,
         training=prepared.training,
         text=prepared.model.text,
         start=prepared.start,
+        horizon=inputs.horizon,
+        run=inputs.run,
+        when_changed=inputs.when_changed,
     )
-    return request, [*prepared.notes, *data.notes]
+    measured = [] if settings.validation == "off" else [cost(data)]
+    return request, [*prepared.notes, *data.notes, *measured]
 
 
 def train_on_host(
@@ -65,22 +93,38 @@ def train_on_host(
     lora: LoRAConfig | None,
     training: TrainingConfig | None,
     node_id: str | None,
-    steps: int,
-    save_every: int,
-    keep_last: int,
-    seed: int,
-    name: str,
+    inputs: RunInputs,
     choices: ModelChoices | None = None,
 ) -> HostResult:
     """Checks everything that can be known before the first step, then trains."""
-    request, notes = request_for(
-        patcher, data, lora, training, steps, save_every, keep_last, seed, name, choices or ModelChoices()
-    )
-    reporter = NodeReporter(node_id)
-    result = train_lora(request, reporter)
+    request, notes = request_for(patcher, data, lora, training, inputs, choices or ModelChoices())
+    reporter = NodeReporter(node_id, request.model.device)
+    try:
+        with commands.listening():
+            result = train_lora(request, reporter)
+    except Paused as pause:
+        _make_way(reporter, str(pause))
     report = _report(notes, result)
     reporter.text(report)
-    return HostResult(result.lora, result.handle, result.losses, report)
+    return HostResult(result.lora, result.handle, result.losses, report, _shown_curves(reporter, result.handle))
+
+
+def _shown_curves(reporter: NodeReporter, handle: RunHandle) -> dict[str, str]:
+    """Those of a run up to the handle's step, for its node."""
+    rows = rows_of(RunStore(handle.folder), handle.step)
+    picture = loss_picture(curves_of(rows), f"step {handle.step:,}")
+    # A node that has had a preview shows the last one from then on, whatever else it is given.
+    reporter.picture(picture)
+    return preview(picture, f"danlu_loss_{handle.folder.name}_{handle.step}")
+
+
+def _make_way(reporter: NodeReporter, text: str) -> NoReturn:
+    """Ends this prompt as a cancelled one; it stands in the queue again, behind the others."""
+    if commands.queue_again():
+        reporter.text(f"{text} It goes on after the workflows that wait.")
+    else:
+        reporter.text(f"{text} Nothing else waits: press Run to go on.")
+    raise comfy.model_management.InterruptProcessingException()
 
 
 def _report(notes: Sequence[str], result: TrainResult) -> str:

@@ -37,7 +37,7 @@ class DanluPlan(io.ComfyNode):
     def validate_inputs(cls, steps: int | None = None) -> bool | str:
         """Runs when the graph is queued; a linked input comes as None."""
         from ..errors import DanluError
-        from ..training.run import checked_steps
+        from ..training.outline import checked_steps
 
         try:
             if steps is not None:
@@ -62,10 +62,11 @@ class DanluPlan(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..host.plan import plan_on_host
         from ..host.preparation import ModelChoices
+        from ..host.training import RunInputs
 
         choices = ModelChoices(expert, assistant_lora, train_distilled, start_lora, clip)
         table = plan_on_host(
-            model, training_data, lora_config, training_config, cls.hidden.unique_id, choices=choices, **run
+            model, training_data, lora_config, training_config, cls.hidden.unique_id, RunInputs(**run), choices
         )
         return io.NodeOutput(model, table, ui={"text": [table]})
 

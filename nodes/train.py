@@ -35,7 +35,7 @@ class DanluTrainLoRA(io.ComfyNode):
             search_aliases=["lora training", "finetune", "dreambooth", "train", "kohya", "ai-toolkit"],
             is_output_node=True,
             not_idempotent=True,
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=_inputs(),
             outputs=[
                 LoraModelType.Output("lora", display_name="lora"),
@@ -50,7 +50,7 @@ class DanluTrainLoRA(io.ComfyNode):
         """Runs when the graph is queued, before anything is loaded or encoded; linked inputs come as None."""
         from ..errors import DanluError
         from ..training.files import checked_name
-        from ..training.run import checked_steps
+        from ..training.outline import checked_steps
 
         try:
             if steps is not None:
@@ -85,15 +85,15 @@ class DanluTrainLoRA(io.ComfyNode):
         # Let nodes that test an earlier checkpoint run first: the executor works off what is ready while this sleeps.
         await asyncio.sleep(0.001)
         from ..host.preparation import ModelChoices
-        from ..host.training import train_on_host
+        from ..host.training import RunInputs, train_on_host
+        from ..training.runs.chain import last_step
 
         choices = ModelChoices(expert, assistant_lora, train_distilled, start_lora, clip)
-        result = train_on_host(
-            model, training_data, lora_config, training_config, cls.hidden.unique_id, choices=choices, **run
-        )
-        return io.NodeOutput(
-            result.lora, result.handle, result.handle, {"loss": result.losses}, ui={"text": [result.report]}
-        )
+        node_id = cls.hidden.unique_id
+        inputs = RunInputs(**run, horizon=last_step(cls.hidden.prompt, node_id))
+        result = train_on_host(model, training_data, lora_config, training_config, node_id, inputs, choices)
+        shown = {"text": [result.report], "images": [result.picture]}
+        return io.NodeOutput(result.lora, result.handle, result.handle, {"loss": result.losses}, ui=shown)
 
 
 def _inputs() -> list[io.Input]:
@@ -144,6 +144,31 @@ def _inputs() -> list[io.Input]:
         ),
         *model_inputs(),
         *start_inputs(),
+        *_going_on_inputs(),
+    ]
+
+
+def _going_on_inputs() -> list[io.Input]:
+    return [
+        RunType.Input(
+            "run",
+            optional=True,
+            tooltip=(
+                "The run of another train node, to go on where that one ended: steps counts from the very beginning. "
+                "With other settings or data, a new run that starts from its LoRA."
+            ),
+        ),
+        io.Combo.Input(
+            "when_changed",
+            options=["new run", "continue"],
+            default="new run",
+            optional=True,
+            tooltip=(
+                "When the last run of this name had other settings or data: begin anew, or go on from where it is "
+                "with what has changed. The node says what differs."
+            ),
+            advanced=True,
+        ),
     ]
 
 

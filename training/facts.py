@@ -12,7 +12,7 @@ from .data import Entry, TrainingData
 from .families import Resolved
 
 if TYPE_CHECKING:
-    from .run import TrainRequest
+    from .request import TrainRequest
 
 MOST_TAGS = 500
 """The host serves the metadata of headers up to 1 MB only."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import DanluError
 from .metadata import PERSONAL, hashes
-from .store import packed, safetensors_parts, write_atomically
+from .writing import packed, safetensors_parts, write_atomically
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import DanluError
 from .adapters import AdapterSet
 from .batches import BatchPlan
 from .checkpointing import IN_PLACE, checkpointed, mutation_allowed
 from .clock import Clock
 from .config import TrainingConfig
 from .data import Entry, TrainingData
+from .disk import DiskError
 from .losses import Loss
 from .memory import SAMPLING_FACTOR, needs
 from .model import BaseModel
@@ -26,12 +28,12 @@ from .optimization import Optimization
 from .optimizers import create_optimizer, parameter_groups
 from .precision import check_precision
 from .prior import Prior
-from .reporter import Reporter
+from .reporter import Command, Paused, Reporter
 from .rng import derive_seed, kept_generators
 from .rows import Batch, RowMaker, joined
 from .shortage import OutOfMemory, explained, is_out_of_memory
 from .text import TrainedText
-from .watch import Watch, check_finite
+from .watch import Diverged, Watch, check_finite
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,17 @@ class StepLog:
     grad_norm: float
     prior_loss: float = 0.0
     """Mean over the prior rows, before its weight: how far the model has moved where it should not."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training goes on: what `Trainer.state` gave."""
+
+    state: dict[str, Any]
+    exact: bool = True
+    """The same run: bit for bit as if it had never stopped. Else the settings may be others."""
+    optimizer: bool = True
+    """Whether the optimizer's state is taken over, where not exact."""
 
 
 @dataclass
@@ -68,10 +81,16 @@ class Trainer:
     reporter: Reporter = field(default_factory=Reporter)
     on_step: Callable[[StepLog], None] = lambda _log: None
     """Called after each step, inside the loan: cheap things only, or a checkpoint."""
+    on_save: Callable[[int], None] = lambda _step: None
+    """Called inside the loan when a checkpoint of a step is asked for."""
+    on_stop: Callable[[int], None] = lambda _step: None
+    """Called inside the loan, with the last whole step, when training ends before its time."""
     activations: int | None = None
     """Bytes of a step's activations, where they were measured; None: as the model guesses."""
     text: TrainedText | None = None
     """The text encoder, where it is trained too."""
+    past_losses: Sequence[float] = ()
+    """Of the steps before the first one: what is told of the loss goes on with them."""
 
     def __post_init__(self) -> None:
         self.plan = BatchPlan.of(self.data.trained, self.config.batch_size, self.seed)
@@ -89,13 +108,20 @@ class Trainer:
         self.optimization: Optimization | None = None
         self._mutates = False
         self._step = 0
+        self._done: int | None = 0
+        """The last step, while the adapters and the optimizer's state are whole."""
+        self._finishing = False
 
-    def run(self, steps: int) -> None:
-        """Trains steps 1 to `steps`. Whatever ends it, the model is given back as it was lent."""
+    def run(self, steps: int, start: Start | None = None) -> int:
+        """Trains up to `steps`, from the first step or from `start`; the step that it ended at.
+
+        That is before `steps` when the reporter was told to finish. Whatever ends it, the model is given back as it
+        was lent.
+        """
         shortage: OutOfMemory | None = None
         try:
             with self.lent():
-                self._steps(steps)
+                self._steps(steps, start)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -103,12 +129,13 @@ class Trainer:
         if shortage:
             # Out here the first error is gone, and with it every activation that its frames held.
             raise shortage
+        return self._step
 
     def _explained(self, error: Exception) -> OutOfMemory:
         self._let_go()
         rank = max(adapter.rank for adapter in self.adapters.adapters.values())
         latent = largest_latent(self.data.entries, self.data)
-        return explained(error, self._step, self.config, self._reserve(), latent, rank)
+        return explained(error, self._step + 1, self.config, self._reserve(), latent, rank)
 
     def _let_go(self) -> None:
         """Of gradients and optimizer state: the adapters alone stay."""
@@ -138,22 +165,93 @@ class Trainer:
             activations = SAMPLING_FACTOR * self.model.sampling_memory(batch)
         return needs(self.parameters, self.config, activations).total
 
-    def _steps(self, steps: int) -> None:
-        self.optimization = optimization = Optimization(self._groups(), self.config, self.model.device)
-        clock = Clock(steps)
-        for step in range(1, steps + 1):
-            self._step = step
-            self.reporter.check_interrupt()
-            optimization.forget_gradients()
-            loss = self.accumulate(step)
-            self.watch.loss(loss.rows + loss.prior, step)
-            grad_norm = optimization.clip()
-            if not optimization.scaler.is_enabled():
-                check_finite("gradient", grad_norm, step)
-            rate = optimization.learning_rate
-            optimization.step(step)
-            self.on_step(StepLog(step, loss.rows, rate, grad_norm, loss.prior))
-            self.reporter.step(clock.report(step, loss.rows, rate))
+    def _steps(self, steps: int, start: Start | None) -> None:
+        self._begin(start)
+        clock = Clock(steps, self.past_losses)
+        try:
+            while self._step < steps and self._goes_on():
+                entry = self._one_step(self._step + 1)
+                self.on_step(entry)
+                self.reporter.step(clock.report(entry.step, entry.loss, entry.learning_rate))
+            if start is not None and self._step == start.state["step"]:
+                # Nothing was left to train: only the checkpoint is missing.
+                self.on_save(self._step)
+        except BaseException as error:
+            self._keep_after(error)
+            raise
+
+    def _goes_on(self) -> bool:
+        """Between two steps: what the user asks for. Raises when that is to stop."""
+        self.reporter.check_interrupt()
+        command = self.reporter.command()
+        if command is Command.PAUSE:
+            raise Paused(f"Paused after step {self._step:,}.")
+        if command is Command.SAVE and self._step:
+            self.on_save(self._step)
+        self._finishing |= command is Command.FINISH
+        if self._finishing and self._step:
+            self.on_save(self._step)
+            return False
+        return True
+
+    def _one_step(self, step: int) -> StepLog:
+        optimization = self.optimization
+        assert optimization is not None
+        optimization.forget_gradients()
+        loss = self.accumulate(step)
+        self.watch.loss(loss.rows + loss.prior, step)
+        grad_norm = optimization.clip()
+        if not optimization.scaler.is_enabled():
+            check_finite("gradient", grad_norm, step)
+        rate = optimization.learning_rate
+        self._done = None
+        optimization.step()
+        self._step = self._done = step
+        return StepLog(step, loss.rows, rate, grad_norm, loss.prior)
+
+    def finish(self) -> None:
+        """Training ends after the step that runs, as when the user says so."""
+        self._finishing = True
+
+    def _keep_after(self, error: BaseException) -> None:
+        """Keeps the last whole step, where the error left one that is worth it."""
+        if self._done and not isinstance(error, (Diverged, DiskError)):
+            self.on_stop(self._done)
+
+    def state(self) -> dict[str, Any]:
+        """Between two steps: all that the next ones depend on. Numbers, tensors, and containers of them.
+
+        Noise, timesteps, order and dropout are no part of it: they follow from the seed and the number of the step.
+        """
+        assert self.optimization is not None
+        return {
+            "step": self._step,
+            "adapters": self.adapters.training_state(),
+            "text": self.text.adapters.training_state() if self.text else None,
+            "optimization": self.optimization.state(),
+            "watch": self.watch.state(),
+        }
+
+    def _begin(self, start: Start | None) -> None:
+        """The adapters first: averages and some optimizers begin with what they are."""
+        if start is not None:
+            self._load_adapters(start.state)
+        self.optimization = Optimization(self._groups(), self.config, self.model.device)
+        if start is None:
+            return
+        if start.exact:
+            self.optimization.load_state(start.state["optimization"])
+            self.watch.load_state(start.state["watch"])
+        elif start.optimizer:
+            self.optimization.take_over(start.state["optimization"])
+        self._step = self._done = start.state["step"]
+
+    def _load_adapters(self, state: dict[str, Any]) -> None:
+        _check_fit(self.adapters, state["adapters"])
+        self.adapters.load_training_state(state["adapters"])
+        if self.text:
+            _check_fit(self.text.adapters, state["text"] or {})
+            self.text.adapters.load_training_state(state["text"])
 
     def weights_to_keep(self) -> AbstractContextManager[None]:
         """The adapters as a checkpoint shall hold them, for the time of the context."""
@@ -216,7 +314,7 @@ class Trainer:
         together = [replace(batch, wanted=self._target(batch), share=_shares(batch, 1.0 / rows_in_step))]
         apart: list[Batch] = []
         for rows in priors:
-            made = replace(rows, wanted=self._base_answer(rows), share=_shares(rows, prior.weight / prior.count))
+            made = replace(rows, wanted=self.base_answer(rows), share=_shares(rows, prior.weight / prior.count))
             (together if rows.latent.shape[1:] == batch.latent.shape[1:] else apart).append(made)
         for merged, trained in ((joined(together), len(batch.rows)), *((rows, 0) for rows in apart)):
             for indices in self.model.groups(merged.rows, merged.latent.shape):
@@ -233,7 +331,7 @@ class Trainer:
     def _scaled(self, loss: Tensor) -> Tensor:
         return self.optimization.scaled(loss) if self.optimization else loss
 
-    def _base_answer(self, batch: Batch) -> Tensor:
+    def base_answer(self, batch: Batch) -> Tensor:
         """What the base answers, as if nothing had been trained: the target of prior rows."""
         answer = torch.empty_like(batch.latent)
         with torch.no_grad(), self.adapters.silent():
@@ -265,6 +363,15 @@ class Trainer:
         if batch.wanted is not None:
             return batch.wanted
         return target(self.model.prediction, batch.latent, batch.noise, batch.sigma)
+
+
+def _check_fit(adapters: AdapterSet, state: dict[str, Tensor]) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in adapters.training_state().items()}
+    if own != {name: tuple(tensor.shape) for name, tensor in state.items()}:
+        raise DanluError(
+            "What the earlier run has learned does not fit: its algorithm, rank or layers are others. Set these as "
+            "they were, choose a new run, or give its file as start_lora."
+        )
 
 
 def _shares(batch: Batch, share: float) -> Tensor:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .store import packed
+from .writing import packed
 
 GRAPH = ("workflow", "prompt")
 """What the host's front end reads when a file is dropped on it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .store import write_atomically
+from .writing import write_atomically
 
 THUMBNAIL_SIDE = 256
 _MARK = "Danlu"

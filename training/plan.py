@@ -13,10 +13,12 @@ from .families import Resolved
 from .loop import Trainer, largest_latent
 from .measure import DryStep, dry_step, expected_activations
 from .memory import Card, Needs, fits, needs
+from .outline import describe, outlined
 from .plan_layers import LayerGroup, left_out_layers, trained_layers
 from .plan_verdict import Demand, Verdict, judged
 from .reporter import Reporter
-from .run import TrainRequest, describe, outlined, trainer_for
+from .request import TrainRequest
+from .run import trainer_for
 from .settle import settled
 from .shortage import is_out_of_memory
 from .text import TrainedText
@@ -51,14 +53,14 @@ def make_plan(request: TrainRequest, reporter: Reporter) -> Plan:
     reporter.text(summary)
     adapters, trainer = trainer_for(request, outline, reporter)
     card = request.model.card()
-    resolved, activations = settled(outline.resolved, trainer, outline.store)
+    resolved, activations = settled(outline.resolved, trainer)
     trainer = replace(trainer, config=resolved.training, activations=activations)
     step, demand = _demand(trainer, card)
     needed = demand.needs()
     return Plan(
         summary=summary,
         steps=outline.steps,
-        done=outline.store.checkpoint_path(outline.steps).exists(),
+        done=outline.store.reached(outline.steps) is not None,
         resolved=resolved,
         given=_given(request.lora) + _given(request.training),
         trained=trained_layers(request.model.network, adapters.network) + _of_text_encoder(adapters.text),

@@ -12,7 +12,7 @@ from ..errors import DanluError
 from .files import DTYPES, as_dtype, checked_name, target_folder, write_lora
 from .formats import Names, check_format, stems_of, to_format
 from .metadata import architecture, metadata
-from .store import LoraModel, RunHandle, RunStore
+from .runs.store import LoraModel, RunHandle, RunStore
 
 Verify = Callable[[Path, Mapping[str, Tensor], Names], None]
 """(file, the tensors that were meant, their names in the file); raises when the host reads something else."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
-from .config import is_auto
+from ..errors import DanluError
+from .config import Config, is_auto
 from .families import Resolved
 from .loop import Trainer
 from .measure import choose_checkpointing, expected_activations
-from .store import RunStore
+from .runs.store import RunStore
 
 
-def settled(resolved: Resolved, trainer: Trainer, store: RunStore) -> tuple[Resolved, int | None]:
+def settled(resolved: Resolved, trainer: Trainer) -> tuple[Resolved, int | None]:
     """`resolved` with nothing left on auto, and the bytes of a step's activations where they had to be known.
 
     `trainer`: with the run's adapters, not yet running.
     """
-    if is_auto(as_made(resolved, store).training.gradient_checkpointing):
+    if is_auto(resolved.training.gradient_checkpointing):
         choice = choose_checkpointing(trainer)
-        return _with(resolved, choice.checkpointing, choice.reason), choice.activations
-    resolved = as_made(resolved, store)
+        training = replace(resolved.training, gradient_checkpointing=choice.checkpointing)
+        return replace(resolved, training=training, choices=(*resolved.choices, choice.reason)), choice.activations
     if trainer.model.device.type == "cpu":
         # Nothing is reserved there: the host moves no model out of the way.
         return resolved, None
@@ -27,13 +29,22 @@ def settled(resolved: Resolved, trainer: Trainer, store: RunStore) -> tuple[Reso
 
 
 def as_made(resolved: Resolved, store: RunStore) -> Resolved:
-    """With what was settled when the run was created; unchanged where it has not been, or nothing is left open."""
-    if not is_auto(resolved.training.gradient_checkpointing) or not store.manifest_path.exists():
+    """The values that the run was created with; `resolved` where it does not exist yet.
+
+    Only gradient checkpointing may be set anew: it changes memory and time.
+    """
+    if not store.exists:
         return resolved
-    kept = store.manifest()["training"]["gradient_checkpointing"]
-    return _with(resolved, kept, f"gradient_checkpointing {kept}: as when the run was created")
+    manifest = store.manifest()
+    training = _kept(resolved.training, manifest["training"])
+    if not is_auto(resolved.training.gradient_checkpointing):
+        training = replace(training, gradient_checkpointing=resolved.training.gradient_checkpointing)
+    return Resolved(_kept(resolved.lora, manifest["lora"]), training, tuple(manifest["choices"]))
 
 
-def _with(resolved: Resolved, checkpointing: str, reason: str) -> Resolved:
-    training = replace(resolved.training, gradient_checkpointing=checkpointing)
-    return replace(resolved, training=training, choices=(*resolved.choices, reason))
+def _kept(config: Config, values: dict[str, Any]) -> Config:
+    known = {f.name for f in fields(config)}
+    if unknown := sorted(values.keys() - known):
+        raise DanluError(f"This run was created by a newer Danlu, which set {', '.join(unknown)}: update this one.")
+    # An option that has come since leaves the run as it was at the value that does nothing, which auto resolves to.
+    return replace(config, **values)

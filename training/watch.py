@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from statistics import median
+from typing import Any
 
 from ..errors import DanluError
 
@@ -27,6 +28,13 @@ class Watch:
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._high = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"recent": list(self._recent), "high": self._high}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._recent.extend(state["recent"])
+        self._high = state["high"]
 
     @property
     def suspicious(self) -> bool:

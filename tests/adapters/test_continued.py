@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from danlu.errors import DanluError
 from danlu.training.adapters import AdapterSet, StartLayer, StartLora, create_adapter
 from danlu.training.config import LoRAConfig
-from danlu.training.run import TrainRequest, outlined
+from danlu.training.outline import outlined
+from danlu.training.request import TrainRequest
 
 from ..training.toys import ToyModel, training_data
 from .layers import adapter_for, changed, config_of, layer_of, lend, seeded

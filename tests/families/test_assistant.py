@@ -18,7 +18,8 @@ from danlu.host.model import HostModel
 from danlu.host.preparation import ModelChoices, prepare
 from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, TrainResult, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import TrainResult, train_lora
 
 from ..host.finite_differences import FP32_MIXED, check_gradients
 from ..host.support import HELD, Recorder, largest_difference, make_trainer, record, relative, seeded, tensors_of

@@ -12,7 +12,7 @@ from torch import Tensor
 from danlu.training.config import LoRAConfig, TrainingConfig, as_dict
 from danlu.training.families import resolve
 from danlu.training.formats import FileNames, Part
-from danlu.training.store import RunHandle, RunStore
+from danlu.training.runs.store import RunHandle, RunStore
 
 STEM = "diffusion_model.block.linear"
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
@@ -61,8 +61,7 @@ def run(
     folder: Path, tensors: Mapping[str, Tensor], family: str = "flux", steps: tuple[int, ...] = (1, 2)
 ) -> RunHandle:
     store = RunStore(folder)
-    store.start({"format": 1})
-    store.write_names(NAMES)
+    store.create({"format": 2}, {}, NAMES)
     for step in steps:
         store.save_checkpoint(step, tensors, facts(family, step))
     return RunHandle(folder, steps[-1], "thing")

@@ -14,7 +14,7 @@ from danlu.training.config import TrainingConfig
 from danlu.training.facts import checkpoint_facts, tag_frequency
 from danlu.training.files import write_lora
 from danlu.training.metadata import architecture, metadata
-from danlu.training.run import TrainRequest
+from danlu.training.request import TrainRequest
 
 from ..training.toys import ToyModel, entry, settings, training_data
 from .loras import facts, lora

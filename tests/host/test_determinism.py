@@ -11,7 +11,8 @@ from danlu.host.identity import model_identity
 from danlu.host.model import HostModel
 from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, TrainResult, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import TrainResult, train_lora
 
 from .support import Base, training_data
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from danlu.host.lora import verify
 from danlu.host.names import file_names
 from danlu.training.formats import split_key, stems_of, to_format
+from danlu.training.runs.store import RunHandle, RunStore
 from danlu.training.saving import SaveRequest, save_run
-from danlu.training.store import RunHandle, RunStore
 from danlu.training.targets import is_conv, is_linear
 
 from ..files.loras import facts
@@ -57,8 +57,7 @@ def deltas(lora: Mapping[str, Tensor]) -> Deltas:
 
 def saved(base: Base, lora: Mapping[str, Tensor], folder: Path, format: str, dtype: str = "fp32") -> Path:
     store = RunStore(folder / "run")
-    store.start({"format": 1})
-    store.write_names(file_names(base.patcher.model, stems_of(lora)))
+    store.create({"format": 2}, {}, file_names(base.patcher.model, stems_of(lora)))
     store.save_checkpoint(1, lora, facts(base.kind, 1))
     request = SaveRequest(folder / "loras", "x", "", format, dtype, "final")
     return save_run(RunHandle(store.folder, 1, "x"), request, verify)[0]

@@ -26,7 +26,8 @@ from danlu.training.memory import Card, needs
 from danlu.training.plan import make_plan
 from danlu.training.plan_table import plan_text
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import train_lora
 
 from .snapshot import snapshot
 from .support import Base, largest_difference, make_trainer, training_data

@@ -29,7 +29,8 @@ from danlu.training.data import Conditioning, TrainingData
 from danlu.training.formats import stems_of, to_format
 from danlu.training.loop import StepLog, Trainer
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import train_lora
 from danlu.training.saving import SaveRequest, save_run
 from danlu.training.trained import Trained
 

@@ -17,7 +17,8 @@ from danlu.training.config import _BOUNDS, _CHOICES, LoRAConfig, TrainingConfig,
 from danlu.training.data import TrainingData
 from danlu.training.objective import Prediction
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import train_lora
 
 from .toys import ToyModel, entry, settings, training_data
 

@@ -7,7 +7,7 @@ import pytest
 from danlu.errors import DanluError
 from danlu.training.config import TrainingConfig
 from danlu.training.length import checked_length, planned_steps
-from danlu.training.run import auto_steps
+from danlu.training.outline import auto_steps
 
 from .toys import entry, training_data
 

@@ -15,8 +15,9 @@ from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.loop import StepLog
 from danlu.training.precision import check_precision
 from danlu.training.reporter import Reporter
+from danlu.training.request import TrainRequest
 from danlu.training.rng import kept_generators
-from danlu.training.run import TrainRequest, train_lora
+from danlu.training.run import train_lora
 from danlu.training.watch import EXPLODED, LEAST_STEPS, PATIENCE, Diverged, Watch
 
 from .test_loop import Log, run, same, trainer, weights

@@ -18,7 +18,8 @@ from danlu.training.memory import Card
 from danlu.training.plan import Plan, make_plan
 from danlu.training.plan_table import plan_text
 from danlu.training.reporter import Reporter, duration
-from danlu.training.run import TrainRequest, train_lora
+from danlu.training.request import TrainRequest
+from danlu.training.run import train_lora
 
 from .toys import ToyCache, ToyModel, entry, training_data
 

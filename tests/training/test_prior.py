@@ -13,7 +13,7 @@ from torch import Tensor
 from danlu.errors import DanluError
 from danlu.training.data import Entry, TrainingData
 from danlu.training.objective import add_noise
-from danlu.training.run import describe
+from danlu.training.outline import describe
 
 from .test_loop import Log, run, same, trainer
 from .toys import ToyModel, entry, settings, training_data

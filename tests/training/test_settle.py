@@ -21,8 +21,8 @@ from danlu.training.loop import Trainer
 from danlu.training.measure import choose_checkpointing
 from danlu.training.memory import Card, Needs, needs
 from danlu.training.reporter import Reporter
-from danlu.training.run import TrainRequest, TrainResult, train_lora
-from danlu.training.store import RunStore
+from danlu.training.request import TrainRequest
+from danlu.training.run import TrainResult, train_lora
 from danlu.training.targets import select
 
 from .toys import ToyModel, settings, training_data
@@ -53,7 +53,7 @@ def test_it_is_chosen_once(tmp_path: Path) -> None:
     again = train(tmp_path, ENOUGH)
     assert again.handle.folder == first.handle.folder
     assert again.resolved.training.gradient_checkpointing == "on"
-    assert again.resolved.choices[-1] == "gradient_checkpointing on: as when the run was created"
+    assert again.resolved.choices == first.resolved.choices
     # Stopped before its end: what there is now has no say either.
     (first.handle.folder / "checkpoints" / "000003.safetensors").unlink()
     assert train(tmp_path, ENOUGH).handle.manifest["training"]["gradient_checkpointing"] == "on"
@@ -106,7 +106,7 @@ def test_what_the_user_chose_is_measured_where_room_is_made_for_it(
     monkeypatch.setattr(settle, "expected_activations", foretold)
     trainer: Any = SimpleNamespace(model=SimpleNamespace(device=torch.device(device)))
     found = settings(gradient_checkpointing="on")
-    assert settle.settled(found, trainer, RunStore(tmp_path)) == (found, expected)
+    assert settle.settled(found, trainer) == (found, expected)
     assert asked == ([] if device == "cpu" else ["on"])
 
 
@@ -120,8 +120,8 @@ def test_checkpoints_are_counted() -> None:
     assert [count(1000), count(1005), count(1000, 400), count(1000, 1), count(3)] == [10, 11, 3, 1000, 3]
     assert [count(1000, 1, 5), count(1000, 1, 0), count(1000, 500, 50)] == [7, 2, 2]
     state = 1000 + 2000 + 500
-    assert disk_needs(needed, "lora", 10, 5, -1, Path.cwd()).total == 2 * 1000 + state + 10 * 200
-    assert disk_needs(needed, "pissa", 10, 5, -1, Path.cwd()).total == 2 * 2000 + state + 10 * 200
+    assert disk_needs(needed, "lora", 10, 5, -1, Path.cwd()).total == 2 * 1000 + 3 * state + 10 * 200
+    assert disk_needs(needed, "pissa", 10, 5, -1, Path.cwd()).total == 2 * 2000 + 3 * state + 10 * 200
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:

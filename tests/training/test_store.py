@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from danlu.training.formats import FileNames
 from danlu.training.loop import StepLog
-from danlu.training.store import RunHandle, RunStore, run_id, write_atomically
+from danlu.training.runs.store import RunHandle, RunStore, run_id, write_atomically
 
 TENSORS = {"a.lora_up.weight": torch.randn(4, 2), "a.alpha": torch.tensor(2.0)}
 
@@ -17,7 +18,7 @@ TENSORS = {"a.lora_up.weight": torch.randn(4, 2), "a.alpha": torch.tensor(2.0)}
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     store = RunStore(tmp_path / "run")
-    store.start({"seed": 1})
+    store.create({"seed": 1}, {}, FileNames({}, {}))
     return store
 
 
@@ -119,7 +120,7 @@ def test_a_handle_shows_nothing_later_than_its_step(store: RunStore) -> None:
 def test_the_log_has_a_line_a_step(store: RunStore) -> None:
     for step in range(1, 6):
         store.append_log(StepLog(step, loss=0.5 / step, learning_rate=1e-4, grad_norm=0.1))
-    lines = [json.loads(line) for line in store.log_path.read_text().splitlines()]
+    lines = [json.loads(line) for line in store.log.path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     assert lines[0] == {"step": 1, "loss": 0.5, "learning_rate": 1e-4, "grad_norm": 0.1, "prior_loss": 0.0}
     assert store.losses(3) == [0.5, 0.25, 0.5 / 3]
@@ -129,13 +130,16 @@ def test_no_log_yet(store: RunStore) -> None:
     assert store.losses(10) == []
 
 
-def test_starting_over_leaves_nothing_behind(store: RunStore) -> None:
-    store.save_checkpoint(10, TENSORS, {})
-    store.append_log(StepLog(1, 1.0, 1.0, 1.0))
-    store.start({"seed": 2})
-    assert steps(store) == []
-    assert store.losses(1) == []
-    assert RunHandle(store.folder, 1, "").manifest == {"seed": 2}
+def test_of_two_lines_for_a_step_the_later_counts_and_half_a_line_is_none(store: RunStore) -> None:
+    for loss in (1.0, 0.5):
+        store.append_log(StepLog(1, loss, 1e-4, 0.1))
+    with store.log.path.open("a") as file:
+        file.write('{"step": 2, "loss": 0.')
+    store.log.mend()
+    store.append_log(StepLog(2, 0.25, 1e-4, 0.1))
+    store.log.note(2, "a note")
+    assert store.losses(10) == [0.5, 0.25]
+    assert [note["note"] for note in store.log.notes()] == ["a note"]
 
 
 def test_a_runs_name_follows_from_what_it_is() -> None:

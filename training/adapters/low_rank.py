@@ -7,20 +7,32 @@ kept for the backward pass.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+
+class TakesMore(Protocol):
+    """A layer's autograd node that adds a low-rank product to the gradient of its input: one pass over that less,
+    and nothing as large as it in between."""
+
+    takes_more_for: int
+    """`id` of the input that the gradient is of."""
+    more: tuple[Tensor, Tensor] | None
+    """(rows, r) and (r, in), set in the backward pass before the layer's own turn."""
 
 
 class _LowRank(torch.autograd.Function):
     """Adds to the layer's output in place; keeps the layer's input as it is and the hidden values."""
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, x: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, output: Tensor, x: Tensor, down: Tensor, up: Tensor, scale: float, layer: TakesMore | None
+    ) -> Tensor:
         hidden = _rows(x).to(down.dtype) @ down.T
         hidden *= scale
-        ctx.scale = scale
+        ctx.scale, ctx.layer = scale, layer
         ctx.save_for_backward(x, hidden, down, up)
         if output.dtype == up.dtype and output.is_contiguous():
             _rows(output).addmm_(hidden, up.T)
@@ -30,15 +42,19 @@ class _LowRank(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, None, None]:
         x, hidden, down, up = ctx.saved_tensors
         of_output = _rows(grad).to(up.dtype)
         of_hidden = of_output @ up
         of_hidden *= ctx.scale
-        of_x = (of_hidden @ down).view(x.shape).to(x.dtype) if ctx.needs_input_grad[1] else None
+        of_x = None
+        if ctx.layer is not None:
+            ctx.layer.more = (of_hidden, down)
+        elif ctx.needs_input_grad[1]:
+            of_x = (of_hidden @ down).view(x.shape).to(x.dtype)
         # The long side of `up` goes last: several times faster than its own layout on a CPU.
         of_up = (hidden.T @ of_output).T.contiguous()
-        return grad, of_x, of_hidden.T @ _rows(x).to(down.dtype), of_up, None
+        return grad, of_x, of_hidden.T @ _rows(x).to(down.dtype), of_up, None, None
 
 
 class _LowRankChannels(torch.autograd.Function):
@@ -89,5 +105,12 @@ def add_low_rank(
     """
     if output._is_view() or torch.is_inference(output):
         output = output.clone()
-    kind = _LowRankChannels if channels_first else _LowRank
-    return kind.apply(output, x, down, up, scale)
+    if channels_first:
+        return _LowRankChannels.apply(output, x, down, up, scale)
+    return _LowRank.apply(output, x, down, up, scale, _layer_of(output, x, down))
+
+
+def _layer_of(output: Tensor, x: Tensor, down: Tensor) -> TakesMore | None:
+    """The node that computes the layer's gradient, where it can add the adapter's into its own product."""
+    node = output.grad_fn
+    return node if getattr(node, "takes_more_for", None) == id(x) and x.dtype == down.dtype else None  # type: ignore[return-value]

@@ -1,26 +1,48 @@
-"""A run on disk: manifest, log and checkpoints, in a folder named by what decides the run's result.
+"""A run on disk, in a folder named by what decides the run's result.
 
-<runs>/<id>/manifest.json            base, data, configs, seed: what the id is computed from
+<runs>/<id>/manifest.json            what the id is computed from, and every value it came to
+<runs>/<id>/dataset.json             the pictures and their captions, to tell what changed since
 <runs>/<id>/names.json               what other programs call the trained layers
+<runs>/<id>/name.json                what the user calls it, and when it was last used
 <runs>/<id>/log.jsonl                one line a step
+<runs>/<id>/loss.csv                 the same as a table, with what was measured
+<runs>/<id>/tensorboard/             the same as event files, where TensorBoard is installed
+<runs>/<id>/validation.jsonl         one line a checkpoint: what it was measured to be
+<runs>/<id>/advice.json              what the advisor makes of them
 <runs>/<id>/checkpoints/000250.safetensors
+<runs>/<id>/states/000250.safetensors    what it goes on from
+<runs>/<id>/pins/000250              a checkpoint that is never removed by itself, and why
+<runs>/<id>/finished.json            it was ended there, before its time
+<runs>/<id>/lock                     held by the process that trains it
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .formats import FileNames
-from .loop import StepLog
+from ..disk import DiskError
+from ..formats import FileNames
+from ..loop import StepLog
+from ..reporter import Reporter
+from ..writing import safetensors_bytes, write_atomically, write_json
+from .labels import name_and_use, run_folders
+from .log import RunLog
+from .states import States
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SEGMENT_END = "the end of a training node"
+"""Why a checkpoint is pinned that a train node handed out."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,16 @@ class RunHandle:
         return tuple(c for c in RunStore(self.folder).checkpoints() if c.step <= self.step)
 
 
+@dataclass(frozen=True)
+class Finish:
+    """Where a run was ended before its time, and the step that it had been asked for."""
+
+    step: int
+    asked: int
+    early: bool = False
+    """By `early_stop`, not by the user."""
+
+
 def run_id(parts: Mapping[str, Any]) -> str:
     """Stable name of a run from everything that decides its result."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
@@ -67,28 +99,95 @@ class RunStore:
     folder: Path
 
     @property
-    def manifest_path(self) -> Path:
-        return self.folder / "manifest.json"
-
-    def manifest(self) -> dict[str, Any]:
-        return json.loads(self.manifest_path.read_text(encoding="utf-8"))
+    def id(self) -> str:
+        return self.folder.name
 
     @property
-    def log_path(self) -> Path:
-        return self.folder / "log.jsonl"
+    def exists(self) -> bool:
+        return (self.folder / "manifest.json").exists()
 
-    def start(self, manifest: Mapping[str, Any]) -> None:
-        """A fresh run: whatever an unfinished one left under the same id is removed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        (self.folder / "checkpoints").mkdir(parents=True)
-        write_atomically(self.manifest_path, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    @property
+    def log(self) -> RunLog:
+        return RunLog(self.folder / "log.jsonl")
 
-    def write_names(self, names: FileNames) -> None:
-        write_atomically(self.folder / "names.json", json.dumps(names.as_json(), indent=1).encode())
+    @property
+    def validation(self) -> RunLog:
+        """`advisor.measures.Measure`s; step 0: the base."""
+        return RunLog(self.folder / "validation.jsonl")
+
+    @property
+    def states(self) -> States:
+        return States(self.folder / "states")
+
+    def manifest(self) -> dict[str, Any]:
+        return _read(self.folder / "manifest.json")
+
+    def create(self, manifest: Mapping[str, Any], dataset: Mapping[str, Any], names: FileNames) -> None:
+        """A run that nothing has been trained of yet. What checkpoints it has are kept: they are of this very run."""
+        for name in ("checkpoints", "states", "pins"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "names.json", names.as_json())
+        write_json(self.folder / "dataset.json", dataset)
+        # The last one: with it, the run exists.
+        write_json(self.folder / "manifest.json", manifest)
+
+    def dataset(self) -> dict[str, Any]:
+        return _read(self.folder / "dataset.json")
 
     def names(self) -> FileNames:
         """What the trained layers are called in each file format."""
-        return FileNames.from_json(json.loads((self.folder / "names.json").read_text(encoding="utf-8")))
+        return FileNames.from_json(_read(self.folder / "names.json"))
+
+    # Whose it is
+
+    def use_as(self, name: str) -> None:
+        """Notes what the user calls it, and that it is the one last used."""
+        write_json(self.folder / "name.json", {"name": name, "used": time.time()})
+
+    def name(self) -> tuple[str, float]:
+        """(what the user calls it, when it was last used in seconds since the epoch)"""
+        return name_and_use(self.folder)
+
+    @contextmanager
+    def locked(self, reporter: Reporter) -> Iterator[None]:
+        """No other process trains this run for the time of the context; waits, interruptibly, while one does."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock")
+            lock.acquire(blocking=False)
+        except Timeout:
+            self._wait_for(lock, reporter)
+        except OSError as error:
+            raise DiskError(f"The run's folder {self.folder} cannot be written to: {error}.") from error
+        try:
+            self._clear_up()
+            yield
+        finally:
+            lock.release()
+
+    @staticmethod
+    def _wait_for(lock: BaseFileLock, reporter: Reporter) -> None:
+        from filelock import Timeout
+
+        reporter.text("Another ComfyUI trains this very run: waiting until it has ended. Cancel to stop.")
+        while True:
+            reporter.check_interrupt()
+            try:
+                lock.acquire(timeout=0.5)
+                return
+            except Timeout:
+                continue
+
+    def _clear_up(self) -> None:
+        """What a crash in the middle of writing left."""
+        for file in self.folder.rglob("*.tmp"):
+            file.unlink(missing_ok=True)
+        self.log.mend()
+        self.validation.mend()
+
+    # Checkpoints
 
     def checkpoint_path(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"{step:06}.safetensors"
@@ -107,61 +206,87 @@ class RunStore:
             # Copies: memory-mapped tensors would keep the file open and change with it.
             return {key: file.get_tensor(key).clone() for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
-    def keep_last(self, count: int, final_step: int) -> None:
-        """Removes all but the newest `count` checkpoints and the final one; -1 keeps all."""
+    def pin(self, step: int, why: str) -> None:
+        """Keeps the checkpoint of a step, and its state if there is one, whatever else is removed."""
+        (self.folder / "pins").mkdir(exist_ok=True)
+        write_atomically(self.folder / "pins" / f"{step:06}", why.encode())
+
+    def unpin(self, step: int) -> None:
+        (self.folder / "pins" / f"{step:06}").unlink(missing_ok=True)
+
+    def pinned(self) -> dict[int, str]:
+        """Step -> why."""
+        files = sorted((self.folder / "pins").glob("[0-9]*"))
+        return {int(file.name): file.read_text(encoding="utf-8") for file in files if file.name.isdigit()}
+
+    def hand_out(self, step: int) -> None:
+        """A node gives this step's LoRA to others: it stays."""
+        if step not in self.pinned():
+            self.pin(step, SEGMENT_END)
+
+    def keep_last(self, count: int, final_step: int, best: Collection[int] = ()) -> None:
+        """Removes all but the newest `count` checkpoints, the final one, the best and the pinned ones; -1 keeps all."""
         if count < 0:
             return
-        removable = [c for c in self.checkpoints() if c.step != final_step]
+        kept = {final_step, *best, *self.pinned()}
+        removable = [c for c in self.checkpoints() if c.step not in kept]
         for old in removable[: max(0, len(removable) - count)]:
             old.path.unlink()
 
+    # How far it is
+
+    def finish(self, step: int, asked: int, early: bool = False) -> None:
+        write_json(self.folder / "finished.json", {"step": step, "asked": asked, "early": early})
+
+    def forget_early_stop(self) -> None:
+        """Training may go on where `early_stop` ended it."""
+        finish = self.finished()
+        if finish and finish.early:
+            (self.folder / "finished.json").unlink(missing_ok=True)
+
+    def finished(self) -> Finish | None:
+        """Where it was ended before its time, if so."""
+        try:
+            found = _read(self.folder / "finished.json")
+            return Finish(int(found["step"]), int(found["asked"]), bool(found.get("early")))
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def reached(self, steps: int) -> int | None:
+        """The step whose checkpoint answers a request for `steps`; None: there is something to train."""
+        if self.exists and self._is_whole(steps):
+            return steps
+        finish = self.finished()
+        if finish and finish.step < steps <= finish.asked and self._is_whole(finish.step):
+            return finish.step
+        return None
+
+    def _is_whole(self, step: int) -> bool:
+        """Whether its checkpoint is there and as long as its header says."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.checkpoint_path(step), framework="pt"):
+                return True
+        except (OSError, SafetensorError):
+            return False
+
+    def size(self) -> int:
+        """Bytes of its checkpoints and states."""
+        return sum(file.stat().st_size for file in self.folder.glob("*/*.safetensors"))
+
     def append_log(self, entry: StepLog) -> None:
-        with self.log_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(entry)) + "\n")
+        self.log.append(vars(entry))
 
     def losses(self, until: int) -> list[float]:
         """Loss of steps 1 to `until`, from the log."""
-        if not self.log_path.exists():
-            return []
-        lines = self.log_path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line)["loss"] for line in lines[:until]]
+        return [line["loss"] for line in self.log.steps(until)]
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file: the same tensors and metadata give the same bytes."""
-    header, data = safetensors_parts(tensors)
-    return packed(header, metadata, data)
+def all_runs(folder: Path) -> list[RunStore]:
+    """Every run in the folder of runs, the one last used first."""
+    return [RunStore(found) for found in run_folders(folder)]
 
 
-def safetensors_parts(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], bytes]:
-    """(header, without metadata; the tensors' bytes) of a safetensors file."""
-    from safetensors.torch import save
-
-    raw = save(dict(tensors))
-    end = 8 + int.from_bytes(raw[:8], "little")
-    return json.loads(raw[8:end]), raw[end:]
-
-
-def packed(header: Mapping[str, Any], metadata: Mapping[str, str], data: bytes) -> bytes:
-    """The file that `safetensors_parts` took apart, its header's keys sorted.
-
-    The library writes metadata in the order of a hash map, another one each time. Tensors stay where they are, since
-    offsets count from the end of the header.
-    """
-    full = {**header, "__metadata__": dict(metadata)} if metadata else header
-    text = json.dumps(full, sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Written beside, synced, then renamed: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

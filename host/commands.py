@@ -1,0 +1,87 @@
+"""What a user asks of a training that runs: from the browser or any HTTP client to the trainer, between two steps.
+
+POST /danlu/train/finish | pause | save
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..training.reporter import Command
+
+_lock = threading.Lock()
+_running = 0
+_asked: list[Command] = []
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Commands are taken for the time of the context; what came before is forgotten."""
+    global _running
+    with _lock:
+        _running += 1
+        _asked.clear()
+    try:
+        yield
+    finally:
+        with _lock:
+            _running -= 1
+
+
+def ask(command: Command) -> bool:
+    """Whether a training runs that will hear it."""
+    with _lock:
+        if not _running:
+            return False
+        _asked.append(command)
+        return True
+
+
+def taken() -> Command | None:
+    """The oldest command that nobody has taken yet."""
+    with _lock:
+        return _asked.pop(0) if _asked else None
+
+
+def register_routes() -> None:
+    """Once, when the pack is loaded; does nothing where there is no server."""
+    from aiohttp import web
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is None:
+        return
+
+    @server.routes.post("/danlu/train/{command}")
+    async def command(request: Any) -> Any:
+        try:
+            asked = Command(request.match_info["command"])
+        except ValueError:
+            known = ", ".join(command.value for command in Command)
+            return web.json_response({"error": f"unknown command; there are {known}"}, status=404)
+        if not ask(asked):
+            return web.json_response({"error": "no training runs"}, status=409)
+        return web.json_response({"asked": asked.value})
+
+
+def queue_again() -> bool:
+    """Puts the prompt that runs now behind all that wait; False where nothing waits.
+
+    The item is the host's own (`server.PromptServer.post_prompt`): number, id, prompt, and what came with it.
+    """
+    from server import PromptServer
+
+    queue = PromptServer.instance.prompt_queue
+    with queue.mutex:
+        waiting = [item[0] for item in queue.queue]
+        running = list(queue.currently_running.values())
+    if not waiting or len(running) != 1:
+        return False
+    _, _, *rest = copy.deepcopy(running[0])
+    queue.put((max(waiting) + 1, str(uuid.uuid4()), *rest))
+    return True
