@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from danlu.demo.server import node
+from danlu.demo.server import Message, node
 
 CHANNELS = {"flux": 16, "sd15": 4}
+
+
+def told_step(message: Message) -> int:
+    """The step that a line on a node is about; 0 for all other messages. Of fast steps only some are told."""
+    found = re.match(r"step ([\d,]+) /", message.data["text"]) if message.type == "progress_text" else None
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def loaders(layout: str) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from danlu.demo.server import Message, node
-from danlu.tests.http.graphs import loaders, sampling, saving, training
+from danlu.demo.server import node
+from danlu.tests.http.graphs import loaders, sampling, saving, told_step, training
 from danlu.tests.server import Server
 
 LAYOUTS = ("flux", "sd15")
+LINE = r"step 3 / 3 · loss [\d.]+, average [\d.]+ · [\d.]+ (steps/s|s/step) · 0 s left · RAM [\d.]+ [GM]B"
 _numbers = itertools.count()
 
 
@@ -43,7 +47,7 @@ def test_train_save_and_load_again(studio: Server, layout: str) -> None:
     run = studio.run({**training(layout, seed=11), **saving(name=f"saved_{layout}")})
     assert run.ok, run.explain()
     assert "4 images × repeats 1, batch 1 → 3 steps = 0.8 epochs" in run.texts("train")[0]
-    assert any(text.startswith("step 2 / 3 · loss ") and text.endswith(" left") for text in run.texts("train"))
+    assert any(re.fullmatch(LINE, text) for text in run.texts("train"))
     assert torch.equal(base_sample(studio, layout), before)
 
     name = f"danlu/saved_{layout}.safetensors"
@@ -72,21 +76,34 @@ def test_the_lora_reaches_the_hosts_own_loader(studio: Server, layout: str) -> N
     assert not torch.equal(sampled(studio, graph, f"live_{layout}"), before)
 
 
+def test_the_curve_stays_on_the_node(studio: Server) -> None:
+    old = set(runs(studio))
+    run = studio.run(training("sd15", seed=19))
+    assert run.ok, run.explain()
+    (log,) = set(runs(studio)) - old
+    assert [line.split(",")[0] for line in (log.parent / "loss.csv").read_text().splitlines()][0] == "step"
+    (shown,) = run.outputs["train"]["images"]
+    assert shown["type"] == "temp"
+    picture = studio.request("GET", f"/view?filename={shown['filename']}&type=temp")
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.size == (600, 340)
+    # As the preview of the node too, which the front end shows in place of what came before.
+    previews = [message for message in run.messages if message.type == "preview"]
+    assert previews and previews[-1].data["node_id"] == "train"
+
+
 def test_interrupt_stops_within_a_step_and_leaves_the_model_clean(studio: Server) -> None:
-    before = base_sample(studio, "flux")
-    since = len(studio.messages)
-    prompt = studio.queue(training("flux", seed=13, steps=5000))
-
-    def third_step(message: Message) -> bool:
-        return message.type == "progress_text" and message.data["text"].startswith("step 3 /")
-
-    studio.wait_for(third_step, 120, since)
+    before, old, since = base_sample(studio, "flux"), set(runs(studio)), len(studio.messages)
+    prompt = studio.queue(training("flux", seed=13, steps=5000, save_every=5000))
+    studio.wait_for(lambda message: told_step(message) >= 3, 120, since)
+    (log,) = set(runs(studio)) - old
     studio.interrupt()
-    at = len(studio.messages)
+    at = len(log.read_text().splitlines())
     run = studio.wait(prompt, since=since)
     assert run.interrupted
-    late = [m for m in studio.messages[at:] if m.type == "progress_text" and m.data["text"].startswith("step ")]
-    assert len(late) <= 2  # the step that was running, and one that had just been told
+    last = len(log.read_text().splitlines())
+    assert last <= at + 1, "the step that was running, and no other"
+    assert max(map(told_step, run.messages)) == last
     assert torch.equal(base_sample(studio, "flux"), before)
     again = studio.run(training("flux", seed=13, steps=2))
     assert again.ok, again.explain()
