@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..training.runs.store import RunStore
+from ..errors import DanluError
+from ..training.runs.store import RunHandle, RunStore
 from ..training.writing import write_json
 from .measures import Evidence, Measure
 from .report import as_json
-from .verdicts import Judgement
+from .verdicts import Judgement, Verdict, judge
 
 SETTINGS = ("learning_rate", "prior_preservation", "batch_size")
 
@@ -22,6 +23,25 @@ def read_evidence(run: Path, until: int | None = None) -> Evidence:
     # Single steps say less than any measurement, and are many to read.
     losses = () if measures else tuple(float(line["loss"]) for line in store.log.steps(until))
     return Evidence(steps, measures, losses, _settings(store))
+
+
+def recommended(handle: RunHandle) -> Verdict:
+    """Of the best checkpoint up to the handle's step. Raises DanluError where none is good."""
+    judgement = judge(read_evidence(handle.folder, handle.step))
+    if not judgement.ranking:
+        raise DanluError(f"The run '{handle.name}' holds no checkpoint up to step {handle.step}.")
+    best = judgement.of(judgement.ranking[0])
+    if best is None:
+        raise DanluError(
+            f"No checkpoint of '{handle.name}' was measured. Turn validation of Training Config (Danlu) on for a next "
+            "run, or save one with Save LoRA (Danlu) by its step."
+        )
+    if judgement.recommended is None:
+        raise DanluError(
+            f"No checkpoint of '{handle.name}' is good (step {best.step:,}: {best.state}, {best.reason}). Look at the "
+            "report of Advisor (Danlu), or save the final one all the same with Save LoRA (Danlu)."
+        )
+    return best
 
 
 def _settings(store: RunStore) -> dict[str, Any]:

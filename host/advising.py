@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..advisor.measures import Evidence
 from ..advisor.picture import draw
-from ..advisor.reading import read_evidence, write_advice
+from ..advisor.reading import read_evidence, recommended, write_advice
 from ..advisor.report import report
 from ..advisor.verdicts import Judgement, judge
 from ..errors import DanluError
@@ -34,8 +34,7 @@ def advise_on_host(run: Any, tolerance: float) -> Advice:
     handle = _handle(run, "run")
     evidence, judgement = _judged(handle, tolerance)
     step = judgement.ranking[0]
-    recommended = replace(handle, step=step)
-    lora = LoraModel(RunStore(handle.folder).load_checkpoint(step)[0], recommended)
+    lora = LoraModel(RunStore(handle.folder).load_checkpoint(step)[0], replace(handle, step=step))
     pixels = np.asarray(draw(evidence, judgement), dtype=np.float32) / 255
     return Advice(report(evidence, judgement), torch.from_numpy(pixels)[None], step, lora)
 
@@ -45,20 +44,11 @@ def keep_best_on_host(
 ) -> tuple[Path, str]:
     """The file that the recommended checkpoint was copied to, and why it. It is pinned in its run."""
     handle = _handle(run, "checkpoints")
-    _, judgement = _judged(handle)
-    step = judgement.recommended
-    if step is None:
-        worst = judgement.of(judgement.ranking[0])
-        raise DanluError(
-            f"No checkpoint of '{handle.name}' is good"
-            + (f" (step {worst.step:,}: {worst.state}, {worst.reason})" if worst else "")
-            + ". Look at the report of Advisor (Danlu), or save one all the same with Save LoRA (Danlu)."
-        )
-    chosen = replace(handle, step=step)
-    paths = save_on_host(None, chosen, name or f"{handle.name}_best", subfolder, "final", format, dtype, picture, graph)
-    RunStore(handle.folder).pin(step, "kept as the best")
-    found = judgement.of(step)
-    return paths[-1], f"{paths[-1]}\nstep {step:,}" + (f", {found.state}: {found.reason}" if found else "")
+    best = recommended(handle)
+    name = name or f"{handle.name}_best"
+    paths = save_on_host(None, replace(handle, step=best.step), name, subfolder, "final", format, dtype, picture, graph)
+    RunStore(handle.folder).pin(best.step, "kept as the best")
+    return paths[-1], f"{paths[-1]}\nstep {best.step:,}, {best.state}: {best.reason}"
 
 
 def _handle(run: Any, name: str) -> RunHandle:
@@ -72,9 +62,9 @@ def _handle(run: Any, name: str) -> RunHandle:
     return run
 
 
-def _judged(handle: RunHandle, tolerance: float | None = None) -> tuple[Evidence, Judgement]:
+def _judged(handle: RunHandle, tolerance: float) -> tuple[Evidence, Judgement]:
     evidence = read_evidence(handle.folder, handle.step)
-    judgement = judge(evidence) if tolerance is None else judge(evidence, tolerance)
+    judgement = judge(evidence, tolerance)
     if not judgement.ranking:
         raise DanluError(f"The run '{handle.name}' has no checkpoint up to step {handle.step:,} to judge.")
     if handle.step == max((c.step for c in RunStore(handle.folder).checkpoints()), default=0):

@@ -68,7 +68,7 @@ def save_on_host(
     texts = (graph or Graph()).metadata()
     extras = {**texts, **(thumbnails(picture) if picture is not None else {})}
     request = SaveRequest(loras_folder(), name, subfolder, format, dtype, which, extras)
-    if checkpoints is not None and (lora is None or which == "all"):
+    if checkpoints is not None and (lora is None or which != "final"):
         paths = save_run(checkpoints, request, verify)
     elif lora is not None:
         paths = save_lora(lora, request, verify)

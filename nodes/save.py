@@ -70,9 +70,12 @@ def _inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "which",
-            options=["final", "all"],
+            options=["final", "all", "recommended"],
             default="final",
-            tooltip="final: the LoRA of the last step. all: every checkpoint, each with its step in the name.",
+            tooltip=(
+                "final: the LoRA of the last step. all: every checkpoint, each with its step in the name. recommended: "
+                "the one that the advisor recommends."
+            ),
         ),
         io.Combo.Input(
             "format",

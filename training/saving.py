@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..advisor.reading import recommended
 from ..errors import DanluError
 from .files import DTYPES, as_dtype, checked_name, target_folder, write_lora
 from .formats import Names, check_format, stems_of, to_format
@@ -31,17 +32,18 @@ class SaveRequest:
     format: str
     dtype: str
     which: str
-    """"final" or "all"."""
+    """"final", "all", or "recommended" by the advisor."""
     extras: Mapping[str, str] = field(default_factory=dict)
     """More metadata: the graph, a thumbnail."""
 
 
 def save_run(handle: RunHandle, request: SaveRequest, verify: Verify) -> list[Path]:
-    """The final LoRA under its plain name, or every checkpoint with its step in the name."""
+    """The final or the recommended LoRA under its plain name, or every checkpoint with its step in the name."""
     name = checked_name(request.name or handle.name, "name")
     folder = target_folder(request.loras_folder, request.subfolder)
     every = request.which == "all"
-    steps = [c.step for c in handle.checkpoints()] if every else [handle.step]
+    last = recommended(handle).step if request.which == "recommended" else handle.step
+    steps = [c.step for c in handle.checkpoints()] if every else [last]
     if not steps:
         raise DanluError(f"The run '{handle.name}' holds no checkpoint up to step {handle.step}.")
     return [

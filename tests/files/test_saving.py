@@ -12,9 +12,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from danlu.advisor.measures import Measure
 from danlu.errors import DanluError
 from danlu.training.files import checked_name
 from danlu.training.picture import cover, thumbnails
+from danlu.training.runs.store import RunStore
 from danlu.training.saving import SaveRequest, save_lora, save_run
 
 from .loras import STEM, lora, run
@@ -57,6 +59,24 @@ def test_checkpoints_are_numbered_the_last_one_too(tmp_path: Path) -> None:
     paths = save(tmp_path, which="all", name="other")
     assert [path.name for path in paths] == ["other_000001.safetensors", "other_000002.safetensors"]
     assert [facts_of(path)["ss_steps"] for path in paths] == ["1", "2"]
+
+
+def test_the_recommended_one_has_the_plain_name(tmp_path: Path) -> None:
+    handle = run(tmp_path / "run", lora())
+    asked = SaveRequest(tmp_path / "loras", "", "", "auto", "auto", "recommended")
+    for step, loss in ((0, 1.0), (1, 0.7), (2, 0.9)):
+        RunStore(handle.folder).validation.append(Measure(step, (loss,), (loss,), images=(2, 2)).as_json())
+    (path,) = save_run(handle, asked, unchecked)
+    assert path.name == "thing.safetensors" and facts_of(path)["ss_steps"] == "1"
+
+
+def test_where_none_is_good_none_is_saved_as_recommended(tmp_path: Path) -> None:
+    handle = run(tmp_path / "run", lora())
+    for step in (0, 1, 2):
+        RunStore(handle.folder).validation.append(Measure(step, (1.0,), (1.0,), images=(2, 2)).as_json())
+    with pytest.raises(DanluError, match="No checkpoint of 'thing' is good"):
+        save_run(handle, SaveRequest(tmp_path / "loras", "", "", "auto", "auto", "recommended"), unchecked)
+    assert not list((tmp_path / "loras").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def test_from_training_to_the_kept_file(studio: Server, folders: Path) -> None:
     assert path.name == "learned_best.safetensors" and path.parent == studio.base / "models" / "loras" / "danlu"
     step = next(line for line in run.outputs["keep"]["text"][0].splitlines() if line.startswith("step"))
     assert "good" in step and f"Step {step.split()[1].strip(',')} is recommended" in report
+    pins = (studio.base / "user" / "__danlu" / "runs").glob("*/pins/*")
+    assert [int(pin.name) for pin in pins if "kept as the best" in pin.read_text()] == [int(step.split()[1].strip(","))]
     listed = studio.get("/object_info/LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"]
     assert "danlu/learned_best.safetensors" in str(listed)
 
