@@ -92,25 +92,14 @@ def _gradients(ctx: Any, inputs: Sequence[Tensor], grads: Sequence[Tensor | None
         )
 
 
-_mutable = False
-
-
-@contextlib.contextmanager
-def mutation_allowed() -> Iterator[None]:
-    """`allow_mutation_on_saved_tensors`, entered only when it is not active.
+def mutation_allowed() -> contextlib.AbstractContextManager[Any]:
+    """`allow_mutation_on_saved_tensors`, entered only when it is not active, by torch's own word.
 
     It cannot be nested: the attempt raises, and leaves the outer one switched off.
     """
-    global _mutable
-    if _mutable:
-        yield
-        return
-    _mutable = True
-    try:
-        with allow_mutation_on_saved_tensors():
-            yield
-    finally:
-        _mutable = False
+    if torch.autograd.graph._allow_mutation_on_saved_tensors_enabled:
+        return contextlib.nullcontext()
+    return allow_mutation_on_saved_tensors()
 
 
 class _Hole:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .config import TrainingConfig
 from .memory import Card, Needs, needs, shown_bytes
+from .smaller import smaller
 
 _SMALLER = (0.75, 0.5)
 """Sides of pictures that are tried, as parts of theirs."""
@@ -74,35 +75,14 @@ def judged(card: Card, demand: Demand) -> Verdict:
 
 def _changes(demand: Demand) -> Iterator[tuple[tuple[str, ...], Demand]]:
     """The demand as it is, then with one change more each time, those that cost least first."""
-    changes: tuple[str, ...] = ()
-    yield changes, demand
-    if demand.config.gradient_checkpointing != "on":
-        demand = replace(demand, config=replace(demand.config, gradient_checkpointing="on"))
-        changes = (*changes, "gradient_checkpointing on")
-        yield changes, demand
-    config, rows = demand.config, demand.config.batch_size
-    for batch in _smaller_divisors(rows):
-        accumulation = config.gradient_accumulation * rows // batch
-        smaller = replace(config, batch_size=batch, gradient_accumulation=accumulation)
-        part = batch / rows
-        fewer = replace(demand, config=smaller, kept=int(demand.kept * part), recomputed=int(demand.recomputed * part))
-        split = (*changes, f"batch_size {batch} and gradient_accumulation {accumulation}")
-        yield split, fewer
-        if batch == 1:
-            demand, changes = fewer, split
-    if demand.config.optimizer == "adamw":
-        yield (
-            (*changes, "optimizer adamw8bit"),
-            replace(demand, config=replace(demand.config, optimizer="adamw8bit")),
-        )
-
-
-def _smaller_divisors(number: int) -> list[int]:
-    """Of a batch that is split, the rows of a step stay the same."""
-    return [n for n in range(number - 1, 0, -1) if number % n == 0]
+    yield (), demand
+    for found in smaller(demand.config):
+        part = found.config.batch_size / demand.config.batch_size
+        yield found.shown, replace(_with_area(demand, part), config=found.config)
 
 
 def _with_area(demand: Demand, part: float) -> Demand:
+    """With a part of the rows, or of their pixels."""
     return replace(demand, kept=int(demand.kept * part), recomputed=int(demand.recomputed * part))
 
 

@@ -9,9 +9,14 @@ import torch
 
 from ..errors import DanluError
 from .config import TrainingConfig
+from .smaller import smaller
 
 _TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch's back ends say in a plain RuntimeError: MPS and drivers, the CPU on Linux, on Windows."""
+
+
+_SMALL_RANK = 16
+"""Below it the optimizer's state is hardly worth saving."""
 
 
 class OutOfMemory(DanluError):
@@ -46,14 +51,19 @@ def _asked(text: str) -> str:
     return f" (asked for {found[1]} more)" if found else ""
 
 
+_COST = {
+    "gradient_checkpointing": "about a third slower, less than half of that.",
+    "batch_size": "the same training, in smaller pieces.",
+}
+
+
 def _next(config: TrainingConfig, rank: int) -> str:
-    """The next step down, cheapest first: what costs only time before what changes the result."""
-    if config.gradient_checkpointing != "on":
-        return "Set gradient_checkpointing to on in the training config: about a third slower, less than half of that."
-    if config.batch_size > 1:
-        half = config.batch_size // 2
-        times = config.gradient_accumulation * -(-config.batch_size // half)
-        return f"Set batch_size to {half} and gradient_accumulation to {times}: the same training, in smaller pieces."
-    if config.optimizer == "adamw" and rank > 16:
-        return f"Set optimizer to adamw8bit, or the rank to {rank // 2}; or encode the dataset at a lower resolution."
+    """The next step down, in words."""
+    change = next((found.changes[0] for found in smaller(config)), {})
+    inputs = " and ".join(f"{name} to {value}" for name, value in change.items())
+    for name, cost in _COST.items():
+        if name in change:
+            return f"Set {inputs} in the training config: {cost}"
+    if change and rank > _SMALL_RANK:
+        return f"Set {inputs}, or the rank to {rank // 2}; or encode the dataset at a lower resolution."
     return "Encode the dataset at a lower resolution, or close what else uses the memory of this device."

@@ -73,6 +73,10 @@ def test_each_setting_leads_to_the_next() -> None:
     error = torch.cuda.OutOfMemoryError(CUDA)
     batch = failing(error, gradient_checkpointing="on", batch_size=4)[3]
     assert "batch_size to 2 and gradient_accumulation to 2" in batch
+    odd = failing(error, gradient_checkpointing="on", batch_size=5)[3]
+    assert "batch_size to 1 and gradient_accumulation to 5" in odd, "as many rows in a step as before"
+    ranked = failing(error, gradient_checkpointing="on", batch_size=1, lora={"rank": 32})[3]
+    assert "optimizer to adamw8bit, or the rank to 16" in ranked
     last = failing(error, gradient_checkpointing="on", batch_size=1)[3]
     assert "lower resolution" in last and "batch_size to" not in last
 
