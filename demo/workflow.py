@@ -42,11 +42,11 @@ def to_api(workflow: Mapping[str, Any], object_info: Mapping[str, Json]) -> Json
 
 def widget_values(node: Mapping[str, Any], info: Json) -> Json:
     """What a node's widgets hold, by input name; defaults for inputs that are newer than the file."""
-    saved, slots = node.get("widgets_values") or [], list(_widgets(info))
+    saved, slots = node.get("widgets_values") or [], list(widgets_of(info))
     if not isinstance(saved, Mapping):
         _check_length(node, saved, len(slots))
         saved = dict(zip((name for name, _ in slots), saved, strict=False))
-    return {name: saved.get(name, _default(spec)) for name, spec in slots if spec}
+    return {name: saved.get(name, default_of(spec)) for name, spec in slots if spec}
 
 
 def _check_length(node: Mapping[str, Any], values: Sequence[Any], slots: int) -> None:
@@ -72,38 +72,38 @@ def _api_node(graph: _Graph, node: Json, info: Json) -> Json:
     return {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
 
 
-def _widgets(info: Json) -> Iterator[tuple[str, Spec | None]]:
+def widgets_of(info: Json) -> Iterator[tuple[str, Spec | None]]:
     """The widgets of a node in the order of their values; None: one that is no input, but has a value in the file."""
     for group in ("required", "optional"):
         upload = False
         for name, spec in (info["input"].get(group) or {}).items():
-            kind, options = spec[0], _options(spec)
-            if not (_is_combo(spec) or kind in WIDGET_TYPES) or options.get("forceInput"):
+            kind, options = spec[0], options_of(spec)
+            if not (is_combo(spec) or kind in WIDGET_TYPES) or options.get("forceInput"):
                 continue
             yield name, spec
             upload = upload or any(options.get(option) for option in UPLOADS)
             if options.get("control_after_generate", kind == "INT" and name in SEEDS):
                 yield f"{name}.control_after_generate", None
-                if _is_combo(spec):
+                if is_combo(spec):
                     yield f"{name}.control_filter_list", None
         if upload:
             yield "upload", None
 
 
-def _options(spec: Spec) -> Json:
+def options_of(spec: Spec) -> Json:
     return spec[1] if len(spec) > 1 else {}
 
 
-def _is_combo(spec: Spec) -> bool:
+def is_combo(spec: Spec) -> bool:
     return isinstance(spec[0], list) or spec[0] == "COMBO"
 
 
-def _default(spec: Spec) -> Any:
-    if "default" in _options(spec):
-        return _options(spec)["default"]
-    if not _is_combo(spec):
+def default_of(spec: Spec) -> Any:
+    if "default" in options_of(spec):
+        return options_of(spec)["default"]
+    if not is_combo(spec):
         return {"STRING": "", "BOOLEAN": False}.get(spec[0], 0)
-    choices = spec[0] if isinstance(spec[0], list) else _options(spec).get("options") or []
+    choices = spec[0] if isinstance(spec[0], list) else options_of(spec).get("options") or []
     return choices[0] if choices else None
 
 

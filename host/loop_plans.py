@@ -39,7 +39,7 @@ from .preparation import ModelChoices
 from .training import RunInputs, request_for, train_on_host
 
 SEGMENT, LORA, PICTURE = "DanluTrainSegment", "DanluSweepLora", "DanluSweepPicture"
-BASE = Made(LORA, {"file": "", "identity": NO_LORA}, NO_LORA)
+BASE = Made(LORA, {"file": "", "identity": NO_LORA}, NO_LORA, empty=True)
 """A LoRA that changes nothing."""
 
 

@@ -53,6 +53,11 @@ class DanluSweep(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, **_inputs: Any) -> float:
+        """Not a number, so that it runs at every queue: a picture that was thrown away is made again."""
+        return float("nan")
+
+    @classmethod
     def execute(cls, checkpoints: list[Any], prompts: list[str], **inputs: list[Any]) -> io.NodeOutput:
         from ..errors import DanluError
         from ..host.loop_plans import sweep_on_host

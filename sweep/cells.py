@@ -38,6 +38,8 @@ class Made:
     identity: str
     """The same content, the same text, whatever file or node it comes from."""
     output: int = 0
+    empty: bool = False
+    """A LoRA that does nothing: there is nothing to save of it."""
 
 
 Given = Constant | Made

@@ -158,7 +158,7 @@ class Copy:
     def __post_init__(self) -> None:
         self.ends: dict[str, Any] = {name: self._placed(link) for name, link in self.body.ends.items()}
         """The grid's inputs: a link to a copy, or the loop's own constant."""
-        copies = [self._copied(node) for node in self.body.hanging]
+        copies = [self._copied(node) for node in self.body.hanging if not self._has_nothing(node)]
         self.before_hanging: list[Any] = [
             value for node in copies for value in self.nodes[node]["inputs"].values() if is_link(value)
         ]
@@ -170,6 +170,12 @@ class Copy:
             inputs = {name: self._placed(value) for name, value in node["inputs"].items()}
             self._ids[node_id] = self._added(node["class_type"], inputs, node_id, node_id)
         return self._ids[node_id]
+
+    def _has_nothing(self, node_id: str) -> bool:
+        """Whether the node is wired to a LoRA that is none in this cell."""
+        links = [value for value in self.body.graph[node_id]["inputs"].values() if is_link(value)]
+        given = [self.given[output] for source, output in links if source == self.body.loop]
+        return any(isinstance(value, Made) and value.empty for value in given)
 
     def _placed(self, value: Any) -> Any:
         if not is_link(value):

@@ -95,7 +95,6 @@ def test_a_changed_prompt_makes_only_its_own_cells(studio: Server) -> None:
     assert story(run).count("test") == 5
     files = set(cells(studio))
     (studio.base / "output" / images(shown(run)[0])[0]["subfolder"] / images(shown(run)[0])[0]["filename"]).unlink()
-    studio.free()
     again = done(studio.run(two_by_two(seeds="16", prompts="a cat\na bird")))
     assert story(again).count("test") == 1  # the picture that the user threw away
     assert set(cells(studio)) == files

@@ -72,6 +72,13 @@ def test_nodes_that_hang_off_are_part_of_it() -> None:
     assert [copy.nodes[link[0]]["class_type"] for link in copy.before_hanging] == ["Sharpen"]
 
 
+def test_a_lora_that_is_none_is_not_saved() -> None:
+    found = body(graph(file=node("Save", lora=["loop", 1]), save=node("Save", image=["sample", 0])))
+    none = given()
+    none[1] = Made("Lora", {"file": ""}, "none", empty=True)
+    assert [kinds(copied(values, found)).count("Save") for values in (given(), none)] == [2, 1]
+
+
 def test_two_grids_of_one_loop_save_once() -> None:
     found = graph(
         save=node("Save", image=["sample", 0]), other=node("DanluGrid", image=["sample", 0], loop=["loop", 0])
