@@ -32,7 +32,7 @@ _ALMOST_ONE = 1.0 - 2.0**-53
 MU: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
     {
         "qwen_image": (256.0, 0.5, 8192.0, 0.9),
-        "qwen_edit": (256.0, 0.5, 8192.0, 0.9),
+        "qwen_image_edit": (256.0, 0.5, 8192.0, 0.9),
         "": (256.0, 0.5, 4096.0, 1.15),
     }
 )

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from danlu.errors import DanluError
 from danlu.training.config import TIMESTEP_SAMPLINGS, TrainingConfig, check
+from danlu.training.families import FAMILIES
 from danlu.training.rng import generator
-from danlu.training.timesteps import Timesteps, resolution_mu, shifted
+from danlu.training.timesteps import MU, Timesteps, resolution_mu, shifted
 
 from .test_loop import run
 from .toys import SIDE, ToyModel, settings, training_data
@@ -79,8 +80,13 @@ def test_a_range_is_the_same_distribution_cut_off(sampling: str, low: float, hig
 def test_mu_of_families() -> None:
     """Flux.1: 0.5 at 256 tokens, 1.15 at 4096; Qwen-Image: 0.5 at 256, 0.9 at 8192."""
     assert [resolution_mu("flux", tokens) for tokens in (256, 4096)] == pytest.approx([0.5, 1.15])
-    assert [resolution_mu("qwen_image", tokens) for tokens in (256, 8192)] == pytest.approx([0.5, 0.9])
+    for family in ("qwen_image", "qwen_image_edit"):
+        assert [resolution_mu(family, tokens) for tokens in (256, 8192)] == pytest.approx([0.5, 0.9])
     assert resolution_mu("flux2", 1024) == pytest.approx(0.5 + 0.65 * 768 / 3840)
+
+
+def test_tables_by_family_name_families_that_there_are() -> None:
+    assert set(MU) - {""} <= set(FAMILIES)
 
 
 def test_large_pictures_are_trained_noisier() -> None:

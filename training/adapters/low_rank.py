@@ -113,4 +113,5 @@ def add_low_rank(
 def _layer_of(output: Tensor, x: Tensor, down: Tensor) -> TakesMore | None:
     """The node that computes the layer's gradient, where it can add the adapter's into its own product."""
     node = output.grad_fn
-    return node if getattr(node, "takes_more_for", None) == id(x) and x.dtype == down.dtype else None  # type: ignore[return-value]
+    fits = getattr(node, "takes_more_for", None) == id(x) and x.dtype == down.dtype == output.dtype
+    return node if fits else None  # type: ignore[return-value]
