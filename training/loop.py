@@ -25,7 +25,7 @@ from .memory import SAMPLING_FACTOR, needs
 from .model import BaseModel
 from .objective import add_noise, target
 from .optimization import Optimization
-from .optimizers import create_optimizer, parameter_groups
+from .optimizers import parameter_groups, try_optimizer
 from .precision import check_precision
 from .prior import Prior
 from .reporter import Command, Paused, Reporter
@@ -102,8 +102,8 @@ class Trainer:
         if self.text:
             self.parameters += self.text.adapters.parameters()
         check_precision(self.config.precision, self.model.device)
-        # Made and thrown away: a missing package or a wrong argument is told before the model is loaded.
-        create_optimizer(self._groups(), self.config)
+        # A missing package or a wrong argument is told before the model is loaded.
+        try_optimizer(self._groups(), self.config)
         self.watch = Watch()
         self.optimization: Optimization | None = None
         self._mutates = False

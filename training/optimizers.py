@@ -29,6 +29,9 @@ _ELSEWHERE: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     }
 )
 """Module, class and package of optimizers that torch does not bring."""
+_NO_CPU = ("adamw8bit",)
+_WRONG = (TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AssertionError)
+"""What optimizers raise for settings that they cannot use."""
 _FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -82,8 +85,28 @@ def create_optimizer(groups: Iterable[dict[str, Any]], config: TrainingConfig) -
         options.setdefault("warmup_steps", config.warmup_steps)
     try:
         return kind(groups, **options)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except _WRONG as error:
         raise DanluError(f"{kind.__name__} cannot be made with these settings: {error}") from error
+
+
+def try_optimizer(groups: Iterable[dict[str, Any]], config: TrainingConfig) -> None:
+    """Raises DanluError as `create_optimizer` does, and for what an optimizer only trips over when it steps."""
+    groups = list(groups)
+    create_optimizer(groups, config)
+    if config.optimizer in _NO_CPU:
+        return
+    with torch.inference_mode(False):
+        stand_ins = [nn.Parameter(torch.zeros(2, 2)) for _ in groups]
+        made: Any = create_optimizer([{**g, "params": [p]} for g, p in zip(groups, stand_ins, strict=True)], config)
+        for parameter in stand_ins:
+            parameter.grad = torch.ones(2, 2)
+        try:
+            if config.optimizer == "schedulefree":
+                made.train()
+            made.step()
+        except _WRONG as error:
+            text = str(error).splitlines()[0]
+            raise DanluError(f"optimizer_args: {type(made).__name__} cannot step with them: {text}") from error
 
 
 def _one_kernel(groups: Iterable[dict[str, Any]]) -> bool:

@@ -193,6 +193,9 @@ def test_anything_but_plain_values_is_refused(text: str) -> None:
         ({"optimizer": "adamw", "optimizer_args": "momentum=0.9"}, "AdamW has no argument 'momentum'. It has betas"),
         ({"optimizer": "adamw", "optimizer_args": "lr=1"}, "lr has an input of its own, learning_rate"),
         ({"optimizer": "adamw", "optimizer_args": "eps=-1.0"}, "AdamW cannot be made with these settings"),
+        ({"optimizer": "adamw", "optimizer_args": "betas=(0.9,)"}, "AdamW cannot be made with these settings"),
+        ({"optimizer": "lion", "optimizer_args": "betas=(0.9,)"}, "Lion cannot be made with these settings"),
+        ({"optimizer": "lion", "optimizer_args": "betas=(2, 3)"}, "betas must lie between 0 and 1"),
         ({"optimizer": "prodigy", "lora_plus_ratio": 4.0}, "prodigy takes one learning rate for all"),
         ({"lora_plus_ratio": 4.0, "lora": {"algorithm": "loha"}}, "lora_plus_ratio needs an algorithm with two"),
     ],
@@ -200,6 +203,19 @@ def test_anything_but_plain_values_is_refused(text: str) -> None:
 def test_what_cannot_work(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DanluError, match=message):
         run(1, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("adafactor", "eps=1e-8"), ("adamw", "maximize=5"), ("prodigy", "beta3='x'"), ("schedulefree", "r='x'")],
+)
+def test_what_only_a_step_shows_is_told_before_the_first(name: str, text: str) -> None:
+    """With what is right the trainer is made, and nothing of the trial is left in it."""
+    with torch.inference_mode(), pytest.raises(DanluError, match="optimizer_args: .* cannot step with them"):
+        trainer(optimizer=name, optimizer_args=text)
+    with torch.inference_mode():
+        made = trainer(optimizer=name)
+    assert all(parameter.grad is None for parameter in made.parameters)
 
 
 def moved(**options: Any) -> dict[str, Tensor]:
