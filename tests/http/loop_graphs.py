@@ -25,19 +25,18 @@ def add_decoder(server: Server) -> None:
         server.put(REPOSITORY / "demo" / "models" / "danlu-demo-vae.safetensors", f"models/vae/{DECODER}")
 
 
-def add_loras(server: Server, folder: str, count: int, megabytes: float = 0.0) -> list[str]:
-    """LoRA files of the small Flux that change its pictures; their names as the host's loaders list them."""
+def add_loras(server: Server, folder: str, count: int, rank: int = 4) -> list[str]:
+    """LoRA files of the small Flux that change its pictures, of 4 kB a rank; their names as the host's loaders list
+    them."""
     place = server.base / "models" / "loras" / folder
     place.mkdir(parents=True, exist_ok=True)
     names = [f"other-{number:06}.safetensors" for number in range(1, count + 1)]
     for number, name in enumerate(names):
         random = np.random.RandomState(number)
-        up, down = (torch.from_numpy(random.randn(*shape).astype(np.float32)) for shape in ((768, 4), (4, 256)))
-        tensors = {f"{LAYER}.lora_up.weight": up * 0.3, f"{LAYER}.lora_down.weight": down * 0.3}
-        if megabytes:
-            # Of a layer that only larger models have: it is read, and changes nothing.
-            tensors["unused"] = torch.full((round(megabytes * 2**18),), float(number))
-        save_file(tensors, place / name)
+        up, down = (random.randn(*shape).astype(np.float32) for shape in ((768, rank), (rank, 256)))
+        scale = 0.09 * 4**0.5 / rank**0.5
+        tensors = {f"{LAYER}.lora_up.weight": up * np.float32(scale), f"{LAYER}.lora_down.weight": down}
+        save_file({key: torch.from_numpy(tensor) for key, tensor in tensors.items()}, place / name)
     return [f"{folder}/{name}" for name in names]
 
 
