@@ -15,14 +15,15 @@ from typing import Any
 
 import comfy.lora
 import comfy.lora_convert
-import comfy.utils
 import folder_paths
 import torch
 from comfy.weight_adapter.lora import LoRAAdapter
 from torch import Tensor, nn
 
 from ..errors import DanluError
+from ..training.targets import is_linear
 from .identity import weights_identity
+from .start_lora import read_tensors
 
 NONE = "none"
 
@@ -88,12 +89,11 @@ def read_assistant(name: str, model: Any) -> Assistant | None:
     path = folder_paths.get_full_path("loras", name)
     if path is None or Path(path).suffix != ".safetensors":
         raise DanluError(f"assistant_lora: there is no safetensors file '{name}' in models/loras.")
-    file = comfy.utils.load_torch_file(path, safe_load=True)
     known = comfy.lora.model_lora_keys_unet(model, {})
     # Outside of inference mode, since autograd keeps these matrices.
     with torch.inference_mode(False):
-        tensors = comfy.lora_convert.convert_lora({key: tensor.clone() for key, tensor in file.items()})
-        found = comfy.lora.load_lora(tensors, known, log_missing=False)
+        file = read_tensors(Path(path), name, "assistant_lora")
+        tensors, found = _matched(name, file, known)
     matched = {key for patch in found.values() for key in getattr(patch, "loaded_keys", ())}
     lost = sorted(tensors.keys() - matched)
     if not found or lost:
@@ -107,6 +107,17 @@ def read_assistant(name: str, model: Any) -> Assistant | None:
         _check_size(name, layer, part, model.diffusion_model.get_submodule(layer))
         by_layer[layer] = (*by_layer.get(layer, ()), part)
     return Assistant(name, by_layer, weights_identity(file))
+
+
+def _matched(
+    name: str, file: Mapping[str, Tensor], known: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[Any, Any]]:
+    """The file under the host's names, and what the host's loader would do to each weight."""
+    try:
+        tensors = comfy.lora_convert.convert_lora(dict(file))
+        return tensors, comfy.lora.load_lora(tensors, known, log_missing=False)
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise DanluError(f"assistant_lora: ComfyUI cannot read '{name}' ({error!r}): it is broken.") from error
 
 
 def _part(name: str, key: Any, patch: Any) -> tuple[str, Part]:
@@ -124,6 +135,8 @@ def _part(name: str, key: Any, patch: Any) -> tuple[str, Part]:
 
 def _check_size(name: str, path: str, part: Part, layer: Any) -> None:
     """A model of the same family may be wider."""
+    if not is_linear(layer):
+        raise DanluError(f"assistant_lora: '{name}' is on {path}, which is no linear layer of this model.")
     rows = layer.out_features if part.length is None else part.length
     if part.down.shape[1] != layer.in_features or part.up.shape[0] != rows:
         found, wanted = (part.up.shape[0], part.down.shape[1]), (rows, layer.in_features)

@@ -44,7 +44,7 @@ def read_start_lora(name: str, model: Any, text_model: nn.Module | None = None) 
     `text_model`: a CLIP's `cond_stage_model`, when its adapters shall go on too; theirs are `text_encoders.<path>`.
     Raises DanluError for a broken file, for one of another family, and for what no adapter can go on with.
     """
-    tensors = read_tensors(lora_path(name), name)
+    tensors = read_tensors(lora_path(name), name, "start_lora")
     keys, shapes = _targets(model, text_model)
     found, rest = _matched(name, tensors, keys)
     notes = _checked_rest(name, list(found), rest, text_model is not None)
@@ -56,21 +56,21 @@ def read_start_lora(name: str, model: Any, text_model: nn.Module | None = None) 
     return StartLora(name, _identity(tensors), algorithms[0], matrices, notes)
 
 
-def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
-    """All tensors of a file, checked: safetensors, floating point, finite."""
+def read_tensors(path: Path, name: str, source: str) -> dict[str, Tensor]:
+    """All tensors of a file, checked: safetensors, floating point, finite. `source`: the input that named it."""
     if path.stat().st_size > _LARGEST:
-        raise DanluError(f"start_lora: '{name}' is larger than any LoRA; it may be a whole model.")
+        raise DanluError(f"{source}: '{name}' is larger than any LoRA; it may be a whole model.")
     try:
         with safe_open(path, framework="pt") as file:
             # Copies: memory-mapped tensors would keep the file open and change with it.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise DanluError(f"start_lora: '{name}' is no safetensors file, or a broken one ({error}).") from error
+        raise DanluError(f"{source}: '{name}' is no safetensors file, or a broken one ({error}).") from error
     for key, tensor in tensors.items():
         if not tensor.is_floating_point() and not key.endswith(".alpha"):
-            raise DanluError(f"start_lora: '{name}' holds {tensor.dtype} in {key}; a LoRA is made of floating point.")
+            raise DanluError(f"{source}: '{name}' holds {tensor.dtype} in {key}; a LoRA is made of floating point.")
         if not torch.isfinite(tensor.float()).all():
-            raise DanluError(f"start_lora: '{name}' holds values that are not numbers in {key}: it is broken.")
+            raise DanluError(f"{source}: '{name}' holds values that are not numbers in {key}: it is broken.")
     return tensors
 
 

@@ -166,3 +166,23 @@ def test_files_that_do_not_fit_are_refused(turbo: FamilyBase, loras: Path) -> No
     with pytest.raises(DanluError, match="no safetensors file 'gone.safetensors'"):
         read_assistant("gone.safetensors", turbo.patcher.model)
     assert read_assistant("none", turbo.patcher.model) is None
+
+
+def test_broken_files_are_refused_by_name(turbo: FamilyBase, loras: Path) -> None:
+    state = split_lora()
+    key = "diffusion_model.layers.1.feed_forward.w1.lora_up.weight"
+    with pytest.raises(DanluError, match=f"assistant_lora: 'helper.safetensors' holds values .* in {key}"):
+        read(turbo, loras, {**state, key: state[key] * torch.nan})
+    with pytest.raises(DanluError, match="assistant_lora: 'helper.safetensors' holds torch.int64"):
+        read(turbo, loras, {**state, key: state[key].long()})
+    for content in (b"", b"no safetensors", (2**40).to_bytes(8, "little") + b"{}", b"\x80\x04pickle"):
+        (loras / "helper.safetensors").write_bytes(content)
+        with pytest.raises(DanluError, match="assistant_lora: 'helper.safetensors' is no safetensors file"):
+            read_assistant("helper.safetensors", turbo.patcher.model)
+
+
+def test_a_layer_of_another_kind_is_refused(turbo: FamilyBase, loras: Path) -> None:
+    norm = "diffusion_model.layers.0.attention_norm1"
+    other = {f"{norm}.lora_up.weight": torch.zeros(256, 2), f"{norm}.lora_down.weight": torch.zeros(2, 1)}
+    with pytest.raises(DanluError, match="which is no linear layer"):
+        read(turbo, loras, {**split_lora(), **other})
