@@ -144,8 +144,11 @@ def test_alpha_means_what_it_meant_there(model: dict[str, Any], alpha: int | Non
         ({"train__dtype": "fp16"}, "precision", "auto"),
         ({"train__gradient_checkpointing": False}, "gradient_checkpointing", "off"),
         ({"train__ema_config__use_ema": False}, "ema_decay", -1),
+        ({"train__ema_config__ema_decay": None}, "ema_decay", 0.999),
         ({"train__timestep_type": "weighted"}, "timestep_sampling", "uniform"),
         ({"train__timestep_type": "flux_shift"}, "timestep_sampling", "resolution_shift"),
+        ({"train__timestep_type": "shift"}, "timestep_sampling", "shift"),
+        ({"train__timestep_type": "lumina2_shift"}, "timestep_sampling", "shift"),
         ({"train__content_or_style": "content"}, "timestep_sampling", "high_noise"),
         ({"train__content_or_style": "style"}, "timestep_sampling", "low_noise"),
         ({"train__content_or_style": "balanced"}, "timestep_sampling", "sigmoid"),
@@ -189,6 +192,15 @@ def test_convolutions_of_unets_have_a_rank_of_their_own() -> None:
 def test_pairs_are_told_as_not_converted() -> None:
     report = import_config(changed(datasets__0__control_path="/before")).report
     assert "datasets.0.control_path (/before)" in report[report.index("Not converted") :]
+
+
+def test_a_dropout_of_other_datasets_is_told() -> None:
+    more = yaml.safe_load(FLUX)["config"]["process"][0]["datasets"] * 2
+    same = import_config(changed(datasets=more))
+    assert "caption_dropout_rate" not in same.report[same.report.index("Not converted") :]
+    other = import_config(changed(datasets=[more[0], {**more[1], "caption_dropout_rate": 0.3}]))
+    assert other.training.caption_dropout == 0.05
+    assert "datasets.1.caption_dropout_rate (0.3)" in other.report[other.report.index("Not converted") :]
 
 
 def test_json_is_read_too() -> None:

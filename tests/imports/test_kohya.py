@@ -146,6 +146,11 @@ def test_convolutions_have_a_rank_of_their_own() -> None:
         ('timestep_sampling = "shift"\ndiscrete_flow_shift = 3.1582', "timestep_shift", 3.1582),
         ('timestep_sampling = "flux_shift"', "timestep_sampling", "resolution_shift"),
         ('timestep_sampling = "sigma"\ndiscrete_flow_shift = 3.0', "timestep_sampling", "shift"),
+        ("discrete_flow_shift = 3.0", "timestep_sampling", "shift"),
+        ("discrete_flow_shift = 3.0", "timestep_shift", 3.0),
+        ('weighting_scheme = "logit_normal"\ndiscrete_flow_shift = 3.0', "timestep_sampling", "logit_normal"),
+        ('weighting_scheme = "logit_normal"\ndiscrete_flow_shift = 3.0', "timestep_shift", 3.0),
+        ('timestep_sampling = "sigmoid"\ndiscrete_flow_shift = 3.0', "timestep_shift", -1),
         ('timestep_sampling = "warped"', "timestep_sampling", "auto"),
         ('weighting_scheme = "cosmap"', "loss_weighting", "cosmap"),
         ('weighting_scheme = "logit_normal"', "timestep_sampling", "logit_normal"),
@@ -210,3 +215,15 @@ def test_a_config_of_data_alone() -> None:
     assert found.training == TrainingConfig(batch_size=4)
     assert found.lora == LoRAConfig()
     assert r"folder C:\hoge" in found.report and "repeats 10" in found.report and "Encode Dataset: flip" in found.report
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('timestep_sampling = "sigmoid"\ndiscrete_flow_shift = 3.0', "discrete_flow_shift (3): timestep_sampling"),
+        ('timestep_sampling = "shift"', "discrete_flow_shift (not set): 3 in sd-scripts"),
+    ],
+)
+def test_a_shift_that_is_not_taken_over_is_told(line: str, said: str) -> None:
+    report = import_config(kohya(line)).report
+    assert said in report[report.index("Not converted") :]

@@ -21,9 +21,9 @@ _TIMESTEPS = {
     "sigmoid": ("sigmoid", ""),
     "linear": ("uniform", ""),
     "weighted": ("uniform", "without its table of loss weights, which was measured on one model"),
-    "shift": ("resolution_shift", "shifted by the size of the picture"),
-    "flux_shift": ("resolution_shift", ""),
-    "lumina2_shift": ("logit_normal", "with the family's shift"),
+    "shift": ("shift", "with the family's shift; there it goes by the size for some models"),
+    "flux_shift": ("resolution_shift", "the nearest: it draws from the middle what is drawn evenly there"),
+    "lumina2_shift": ("shift", "with the family's shift"),
 }
 
 _NO_TRAINING = ("type", "training_folder", "sqlite_db_path", "device", "performance_log_every", "logging", "sample")
@@ -113,7 +113,7 @@ def _training(source: Source, notes: Notes) -> None:
     notes.set("max_grad_norm", source.number("train.max_grad_norm"), "train.max_grad_norm")
     decay = source.number("train.ema_config.ema_decay")
     if source.flag("train.ema_config.use_ema"):
-        notes.set("ema_decay", 0.99 if decay is None else decay, "train.ema_config")
+        notes.set("ema_decay", 0.999 if decay is None else decay, "train.ema_config")
     steps = source.whole("train.steps")
     if steps:
         notes.set("length", f"{steps} steps", "train.steps", "while the train node's steps are -1")
@@ -175,6 +175,9 @@ def _dataset(source: Source, notes: Notes, at: str, first: bool) -> None:
     dropout = source.number(f"{at}.caption_dropout_rate")
     if first:
         notes.set("caption_dropout", dropout, f"{at}.caption_dropout_rate")
+    elif dropout != notes.training.get("caption_dropout"):
+        shown = "none" if dropout is None else f"{dropout:g}"
+        notes.drop(f"{at}.caption_dropout_rate ({shown})", "one for all datasets here, that of the first")
     for key, where in (
         ("folder_path", "Load Dataset: folder {}"),
         ("default_caption", "Load Dataset: default_caption {}"),

@@ -188,6 +188,9 @@ def _noise(source: Source, notes: Notes) -> None:
 def _timesteps(source: Source, notes: Notes) -> None:
     sampling, scheme = source.text("timestep_sampling"), source.text("weighting_scheme")
     shift = source.number("discrete_flow_shift")
+    why = ""
+    if shift is not None and not sampling:
+        sampling, why = "sigma", "kohya's own value, as none is given"
     if scheme in ("sigma_sqrt", "cosmap"):
         notes.set("loss_weighting", scheme, "weighting_scheme")
     elif scheme == "mode":
@@ -197,11 +200,15 @@ def _timesteps(source: Source, notes: Notes) -> None:
     elif scheme == "logit_normal":
         notes.set("timestep_sampling", "logit_normal", "weighting_scheme")
     elif sampling == "sigma":
-        notes.set("timestep_sampling", "shift", "timestep_sampling")
+        notes.set("timestep_sampling", "shift", "timestep_sampling", why)
     elif sampling:
         notes.drop(f"timestep_sampling ({sampling})", "there is no such sampling here, it stays on auto")
-    if shift is not None and sampling in ("shift", "sigma"):
+    if shift is None and sampling in ("shift", "sigma"):
+        notes.drop("discrete_flow_shift (not set)", "3 in sd-scripts, 1 in musubi-tuner; here it stays on auto")
+    elif shift is not None and sampling in ("shift", "sigma"):
         notes.set("timestep_shift", shift, "discrete_flow_shift")
+    elif shift is not None:
+        notes.drop(f"discrete_flow_shift ({shift:g})", f"timestep_sampling {sampling} does not use it")
     scale = source.number("sigmoid_scale")
     if scale not in (None, 1.0):
         notes.drop(f"sigmoid_scale ({scale:g})", "always 1 here")
