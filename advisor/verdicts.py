@@ -4,7 +4,8 @@ With held-out pictures, by their loss over the base's (its gain is one minus tha
 
     not learned yet   before the first checkpoint with `ENOUGH` of the best gain; all, where the best is below `LEAST`
     over-trained      from the checkpoint on after which `tolerance` of the best gain stays lost
-    good              between the two
+    good              between the two; of these, the last one within half of `tolerance` of the best gain is
+                      recommended: likeness goes on growing while held-out pictures do not tell one from the other
 
 Without any, the loss on trained pictures says what is not learned yet, and only how the model answers to captions says
 what is over-trained: it has stopped listening (`DEAF`). The limits were found on the bundled demo model.
@@ -98,8 +99,13 @@ def _by_held_out(points: list[Point], evidence: Evidence, tolerance: float) -> J
         point.step: OVER if i >= first_over else GOOD if i >= first_good else NOT_LEARNED
         for i, point in enumerate(points)
     }
-    order = sorted(raw, key=lambda step: (states[step] != GOOD, -raw[step]))
-    verdicts = [Verdict(p.step, states[p.step], _reason(states[p.step], p, order[0], raw)) for p in points]
+    near = [p.step for i, p in enumerate(points) if gains[i] >= gains[top] * (1.0 - tolerance / 2)]
+    near = [step for step in near if states[step] == GOOD]
+    # Where held-out pictures make no difference, what has been trained longest knows the subject best.
+    chosen = max(near, default=None)
+    order = sorted(raw, key=lambda step: (step != chosen, states[step] != GOOD, -raw[step]))
+    best = max(raw, key=lambda step: raw[step])
+    verdicts = [Verdict(p.step, states[p.step], _reason(states[p.step], p, best, raw)) for p in points]
     return Judgement(HELD_OUT, tuple(verdicts), _on_disk(order, evidence))
 
 
@@ -116,7 +122,7 @@ def _reason(state: str, point: Point, best: int, gains: Mapping[int, float]) -> 
         f"loss on held-out images {_change(gains[point.step])}, on trained ones {_change(1.0 - (point.trained or 1.0))}"
     )
     if state == GOOD:
-        return measured + (": the best" if point.step == best else "")
+        return measured + (": the best on those that it has not seen" if point.step == best else "")
     if state == NOT_LEARNED:
         later = gains[best] >= LEAST and best > point.step
         return f"{measured}: " + (f"{_change(gains[best])} at step {best:,}" if later else "nothing to speak of")

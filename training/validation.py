@@ -1,7 +1,7 @@
 """How good a checkpoint is, without drawing a picture: a few forward passes, at the same noise for every checkpoint of
 every run on these pictures.
 
-    loss      on held-out pictures and as many trained ones, at four noise levels: quarters of the levels trained at
+    loss      on held-out pictures and as many trained ones, at four noise levels
     effect    |a - b| / |b - t| at the highest of them: a the LoRA's answer, b the base's, t the target
     leak      |a - b| there for captions without the trigger, or for regularisation pictures, over the same with it
     response  |a(c) - a(d)| / |b(c) - b(d)|, c a picture's caption and d another's: does it still listen to the rest?
@@ -29,8 +29,8 @@ from .objective import add_noise, clean_latent, target
 from .rng import kept_generators
 from .rows import Batch
 
-LEVELS = (0.125, 0.375, 0.625, 0.875)
-"""Quantiles of the noise levels that the run trains at: their mean is about its training loss."""
+LEVELS = (0.25, 0.75, 0.85, 0.95)
+"""Quantiles of the noise levels that the run trains at; most lie where verdicts are found (`advisor.measures`)."""
 HIGHEST = LEVELS[-1]
 """Where hardly anything but the caption says what the picture is."""
 FEW = 4
@@ -119,6 +119,7 @@ class Validator:
                 effect=0.0,
                 nearest=self._nearest(base=True),
                 images=self._images,
+                levels=LEVELS,
             )
 
     def measure(self, step: int) -> Measure:
@@ -134,6 +135,7 @@ class Validator:
                 response=self._response(),
                 nearest=self._nearest(),
                 images=self._images,
+                levels=LEVELS,
             )
 
     @property

@@ -25,8 +25,8 @@ def states(found: Evidence, **options: float) -> list[str]:
 def test_learned_then_too_long() -> None:
     found = judge(evidence(LEARNS, FALLS))
     assert [v.state for v in found.verdicts] == [NOT_LEARNED] * 3 + [GOOD] * 3 + [OVER] * 4
-    assert found.basis == HELD_OUT and found.recommended == 400
-    assert found.ranking[:2] == (400, 500)
+    assert found.basis == HELD_OUT and found.recommended == 500, "the last that is as good as the best"
+    assert found.ranking[:3] == (500, 400, 600)
     assert "20.0% below" in found.verdicts[-1].reason and "on trained ones 75.0% below" in found.verdicts[-1].reason
 
 
@@ -71,6 +71,15 @@ def test_levels_count_alike_whatever_the_size_of_losses(scale: float) -> None:
     found = evidence(LEARNS, FALLS)
     loud = [replace(m, held_out=(m.held_out[0] * scale, *m.held_out[1:])) for m in found.measures]
     assert states(replace(found, measures=tuple(loud))) == states(found)
+
+
+def test_low_noise_levels_decide_nothing_where_there_are_higher_ones() -> None:
+    found = evidence(LEARNS, FALLS)
+    at = [replace(m, levels=(0.2, 0.4, 0.7, 0.9)) for m in found.measures]
+    lost = [replace(m, held_out=(9.0 * m.step + 1.0, 7.0 * m.step + 1.0, *m.held_out[2:])) for m in at]
+    assert states(replace(found, measures=tuple(lost))) == states(found)
+    low = [replace(m, levels=(0.1, 0.2, 0.3, 0.4)) for m in lost]
+    assert GOOD not in states(replace(found, measures=tuple(low)))
 
 
 def test_without_held_out_pictures_only_deafness_is_over_trained() -> None:
