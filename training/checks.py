@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from ..errors import DanluError
-from .config import TrainingConfig
+from .config import LoRAConfig, TrainingConfig, is_auto
 from .data import TrainingData
 from .losses import Loss
 from .objective import Prediction
 from .prior import Prior
 
-_SHIFTED = ("shift", "logit_normal")
+_ONLY_WITH = {
+    "timestep_shift": ("timestep_sampling", ("shift", "logit_normal")),
+    "min_snr_gamma": ("loss_weighting", ("min_snr",)),
+    "lr_cycles": ("lr_scheduler", ("cosine_with_restarts",)),
+}
+"""Inputs that only some choices of another one read."""
 
 
 def check_together(config: TrainingConfig, data: TrainingData, prediction: Prediction) -> None:
@@ -42,4 +47,19 @@ def remarks(config: TrainingConfig, data: TrainingData, prediction: Prediction, 
         found.append("caption_dropout is 1: no caption is used")
     if config.schedule_steps < steps and config.lr_scheduler != "constant":
         found.append(f"the schedule ends at step {config.schedule_steps:,}; its last learning rate is kept from there")
+    return tuple(found)
+
+
+def idle(asked: TrainingConfig, resolved: TrainingConfig, lora: LoRAConfig, data: TrainingData) -> tuple[str, ...]:
+    """Lines about values that the user gave and nothing reads."""
+    given = {name for name, value in vars(asked).items() if not is_auto(value)}
+    found = [
+        f"{name} does nothing: {other} is {getattr(resolved, other)}, it goes with {' or '.join(fitting)}"
+        for name, (other, fitting) in _ONLY_WITH.items()
+        if name in given and getattr(resolved, other) not in fitting
+    ]
+    if "unmasked_weight" in given and not any(entry.mask_key for entry in data.trained):
+        found.append("unmasked_weight does nothing: no picture has a mask")
+    if "text_encoder_learning_rate" in given and lora.text_encoder != "on":
+        found.append("text_encoder_learning_rate does nothing: text_encoder of the LoRA config is off")
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..errors import DanluError
-from .checks import check_together, remarks
+from .checks import check_together, idle, remarks
 from .config import TrainingConfig, check, is_auto
 from .data import TrainingData
 from .families import Resolved, resolve
@@ -51,7 +51,10 @@ def outlined(request: TrainRequest) -> Outline:
     )
     resolved = as_made(resolved, found.store)
     check_together(resolved.training, request.data, prediction)
-    told = (*resolved.choices, *found.notes, *remarks(resolved.training, request.data, prediction, steps))
+    remarked = remarks(resolved.training, request.data, prediction, steps)
+    unread = idle(request.training, resolved.training, resolved.lora, request.data)
+    # A run that exists was told some of it when it was made.
+    told = tuple(dict.fromkeys((*resolved.choices, *found.notes, *remarked, *unread)))
     return Outline(steps, replace(resolved, choices=told), found)
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from danlu.errors import DanluError
-from danlu.training.checks import check_together, remarks
+from danlu.training.checks import check_together, idle, remarks
 from danlu.training.config import _BOUNDS, _CHOICES, LoRAConfig, TrainingConfig, check
 from danlu.training.data import TrainingData
 from danlu.training.objective import Prediction
+from danlu.training.outline import outlined
 from danlu.training.reporter import Reporter
 from danlu.training.request import TrainRequest
 from danlu.training.run import train_lora
@@ -98,6 +99,27 @@ def test_what_does_nothing_is_told(options: dict[str, Any], data: TrainingData, 
     assert remarks(settings(prior_preservation=1.0).training, data, Prediction.FLOW, steps=20) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "used"),
+    [
+        ("timestep_shift", 3.0, {"timestep_sampling": "shift"}),
+        ("timestep_shift", 3.0, {"timestep_sampling": "logit_normal"}),
+        ("min_snr_gamma", 5.0, {"loss_weighting": "min_snr"}),
+        ("lr_cycles", 3, {"lr_scheduler": "cosine_with_restarts"}),
+        ("unmasked_weight", 0.5, None),
+        ("text_encoder_learning_rate", 1e-5, None),
+    ],
+)
+def test_a_given_value_that_nothing_reads_is_told(name: str, value: float, used: dict[str, str] | None) -> None:
+    asked = TrainingConfig(**{name: value})
+    resolved = settings(timestep_sampling="sigmoid", loss_weighting="none", lr_scheduler="cosine")
+    (line,) = idle(asked, resolved.training, resolved.lora, training_data())
+    assert line.startswith(f"{name} does nothing")
+    assert idle(TrainingConfig(), resolved.training, resolved.lora, training_data()) == ()
+    fitting = replace(resolved.training, **(used or {}))
+    assert idle(asked, fitting, replace(resolved.lora, text_encoder="on"), masked()) == ()
+
+
 class Untouched(ToyModel):
     """Fails when it is loaded."""
 
@@ -144,8 +166,10 @@ def test_remarks_stand_among_what_was_chosen(tmp_path: Path) -> None:
         runs_folder=tmp_path,
         steps=2,
         lora=LoRAConfig(rank=2, targets="all-linear"),
-        training=TrainingConfig(caption_dropout=1.0, gradient_checkpointing="off"),
+        training=TrainingConfig(caption_dropout=1.0, lr_cycles=4, gradient_checkpointing="off"),
     )
     with torch.inference_mode():
         result = train_lora(request, Reporter())
-    assert "caption_dropout is 1: no caption is used" in result.resolved.choices
+    for choices in (result.resolved.choices, outlined(request).resolved.choices):
+        assert choices.count("caption_dropout is 1: no caption is used") == 1
+        assert sum(choice.startswith("lr_cycles does nothing") for choice in choices) == 1

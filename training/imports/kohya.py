@@ -156,7 +156,20 @@ def _loop(source: Source, notes: Notes) -> None:
     set_precision(notes, source.text("mixed_precision"), "mixed_precision")
     notes.set("max_grad_norm", source.number("max_grad_norm"), "max_grad_norm")
     notes.set("caption_dropout", source.number("caption_dropout_rate"), "caption_dropout_rate")
-    notes.set("prior_preservation", source.number("prior_loss_weight"), "prior_loss_weight")
+    _prior(source, notes)
+
+
+def _prior(source: Source, notes: Notes) -> None:
+    """There the weight of regularisation pictures, and of nothing where there are none: as auto has it here."""
+    weight = source.number("prior_loss_weight")
+    if weight is None:
+        return
+    if weight == 1.0:
+        notes.converted.append("prior_preservation auto (prior_loss_weight 1: with regularisation pictures only)")
+    elif source.values.get("reg_data_dir") or source.values.get("is_reg"):
+        notes.set("prior_preservation", weight, "prior_loss_weight")
+    else:
+        notes.drop(f"prior_loss_weight ({weight:g})", "it is for regularisation pictures, which are not named here")
 
 
 def _noise(source: Source, notes: Notes) -> None:
