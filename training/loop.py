@@ -110,7 +110,8 @@ class Trainer:
         self._step = 0
         self._done: int | None = 0
         """The last step, while the adapters and the optimizer's state are whole."""
-        self._finishing = False
+        self._saving = self._finishing = False
+        """What was asked for, also before the first step."""
 
     def run(self, steps: int, start: Start | None = None) -> int:
         """Trains up to `steps`, from the first step or from `start`; the step that it ended at.
@@ -186,7 +187,9 @@ class Trainer:
         command = self.reporter.command()
         if command is Command.PAUSE:
             raise Paused(f"Paused after step {self._step:,}.")
-        if command is Command.SAVE and self._step:
+        self._saving |= command is Command.SAVE
+        if self._saving and self._step:
+            self._saving = False
             self.on_save(self._step)
         self._finishing |= command is Command.FINISH
         if self._finishing and self._step:

@@ -131,6 +131,8 @@ def test_pause(tmp_path: Path) -> None:
 def test_save_now(tmp_path: Path) -> None:
     ended = train(request(tmp_path), Watcher(commands={6: Command.SAVE}))
     assert [c.step for c in ended.handle.checkpoints()] == [4, 6, 8, 12]
+    early = train(request(tmp_path / "early"), Watcher(commands={0: Command.SAVE}))
+    assert [c.step for c in early.handle.checkpoints()] == [1, 4, 8, 12], "asked for before the first step"
 
 
 def test_a_state_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Watcher(Reporter):
         self.texts.append(text)
 
     def command(self) -> Command | None:
-        return self.commands.get(self.steps[-1]) if self.steps else None
+        return self.commands.get(self.steps[-1] if self.steps else 0)
 
     def check_interrupt(self) -> None:
         if self.stop_after is not None and self.steps and self.steps[-1] >= self.stop_after:
