@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from danlu.demo.server import Run
 from danlu.tests.http.loop_graphs import add_decoder, add_loras, from_folder, plain, shown, sweep
 from danlu.tests.server import Server
 
-LIMIT = 1.3
-"""Of the sweep's time to that of single cells. Measured on a quiet machine it is below 1.05; tests run on busy ones."""
+LIMIT = 1.05
+"""Of the sweep's time to that of single cells."""
 MEGABYTES = 50
 PROMPTS = ("a cat", "a dog", "a bird", "a fish")
 
@@ -28,22 +28,25 @@ def done(run: Run) -> Run:
 
 
 def test_a_sweep_takes_no_longer_than_its_cells(studio: Server) -> None:
+    """In the server's processor time: what else runs on the machine does not count."""
     add_decoder(studio)
     loras, sampler = add_loras(studio, "timed", 3), {"steps": 12}
     done(studio.run(plain(loras[0], 1.0, "warm up", 1, **sampler)))
-    ratios = []
-    for attempt in range(3):
-        seed = 100 + attempt
-        start = time.monotonic()
-        prompts = [studio.queue(plain(lora, 1.0, text, seed, **sampler)) for lora in loras for text in PROMPTS]
-        for prompt in prompts:
-            done(studio.wait(prompt))
-        alone = time.monotonic() - start
-        start = time.monotonic()
-        run = done(studio.run(_sweep("timed", PROMPTS, seed=seed, sampler=sampler)))
-        ratios.append((time.monotonic() - start) / alone)
-        assert len(shown(run)) == 12 + 1
-    assert min(ratios) < LIMIT, ratios
+    start = _seconds(studio)
+    for prompt in [studio.queue(plain(lora, 1.0, text, 100, **sampler)) for lora in loras for text in PROMPTS]:
+        done(studio.wait(prompt))
+    alone, start = _seconds(studio) - start, _seconds(studio)
+    run = done(studio.run(_sweep("timed", PROMPTS, seed=100, sampler=sampler)))
+    together = _seconds(studio) - start
+    assert len(shown(run)) == 12 + 1
+    assert together < LIMIT * alone, (together, alone)
+
+
+def _seconds(server: Server) -> float:
+    process = server.process.process
+    assert process is not None
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
