@@ -27,30 +27,38 @@ class Watch:
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=WINDOW)
-        self._high = 0
+        self._high: list[float] = []
+        """The last losses, each far above the ones before."""
 
     def state(self) -> dict[str, Any]:
-        return {"recent": list(self._recent), "high": self._high}
+        return {"recent": list(self._recent), "high": list(self._high)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self._recent.extend(state["recent"])
-        self._high = state["high"]
+        # Runs of before the losses were kept have their number.
+        high = state["high"]
+        self._high = [math.inf] * high if isinstance(high, int) else list(high)
 
     @property
     def suspicious(self) -> bool:
         """The last loss was far too high: what is saved now may be no good."""
-        return self._high > 0
+        return bool(self._high)
 
     def loss(self, value: float, step: int) -> None:
-        """Raises Diverged when it is no number, or has been far above the others for several steps."""
+        """Raises Diverged when it is no number, or has been far above the others for several steps.
+
+        Far above means also above every one of the last: some weightings and noise levels give single steps a
+        hundred times the median's loss, again and again, and that is no divergence.
+        """
         check_finite("loss", value, step)
         usual = median(self._recent) if len(self._recent) >= LEAST_STEPS else math.inf
-        if value <= EXPLODED * usual:
-            self._high = 0
-            self._recent.append(value)
+        if value <= max(EXPLODED * usual, *self._recent, 0.0):
+            # It came back: the peak before was one of many.
+            self._recent.extend(peak for peak in (*self._high, value) if math.isfinite(peak))
+            self._high.clear()
             return
-        self._high += 1
-        if self._high >= PATIENCE:
+        self._high.append(value)
+        if len(self._high) >= PATIENCE:
             raise Diverged(
                 f"The loss has been above {EXPLODED:g} times its usual value ({usual:.3g}) for {PATIENCE} steps, at "
                 f"step {step} {value:.3g}: training has diverged. Lower the learning rate to a third, "

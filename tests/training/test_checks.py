@@ -110,7 +110,7 @@ def test_what_does_nothing_is_told(options: dict[str, Any], data: TrainingData, 
         ("text_encoder_learning_rate", 1e-5, None),
     ],
 )
-def test_a_given_value_that_nothing_reads_is_told(name: str, value: float, used: dict[str, str] | None) -> None:
+def test_a_given_value_that_nothing_reads_is_told(name: str, value: Any, used: dict[str, Any] | None) -> None:
     asked = TrainingConfig(**{name: value})
     resolved = settings(timestep_sampling="sigmoid", loss_weighting="none", lr_scheduler="cosine")
     (line,) = idle(asked, resolved.training, resolved.lora, training_data())

@@ -13,11 +13,13 @@ from torch import Tensor
 from danlu.errors import DanluError
 from danlu.training.config import LoRAConfig, TrainingConfig
 from danlu.training.loop import StepLog
+from danlu.training.losses import LEAST_SIGMA
 from danlu.training.precision import check_precision
 from danlu.training.reporter import Reporter
 from danlu.training.request import TrainRequest
-from danlu.training.rng import kept_generators
+from danlu.training.rng import generator, kept_generators
 from danlu.training.run import train_lora
+from danlu.training.timesteps import Timesteps
 from danlu.training.watch import EXPLODED, LEAST_STEPS, PATIENCE, Diverged, Watch
 
 from .test_loop import Log, run, same, trainer, weights
@@ -157,6 +159,31 @@ def test_single_peaks_and_first_steps_are_no_explosion() -> None:
     fed(([1.0] * 4 + [50.0]) * 10)
     fed([1.0] * (LEAST_STEPS - 1) + [50.0] * PATIENCE)
     fed([2.0**-step for step in range(60)])
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "low_noise", "sigmoid"])
+def test_a_weighting_with_a_long_tail_is_no_explosion(sampling: str) -> None:
+    """sigma_sqrt weighs a level by 1 / sigma^2, up to a million: half of a run's loss may lie in a few steps."""
+    levels = Timesteps(sampling, shift=1.0, low=0.0, high=1.0, family="flux", sigmas=None)
+    for seed in range(5):
+        rng = generator("tail", seed)
+        losses = [max(levels.draw(rng, 1), LEAST_SIGMA) ** -2 for _ in range(1000)]
+        fed(losses)
+        with pytest.raises(Diverged):
+            fed([*losses, *(2 * max(losses) * 3.0**k for k in range(PATIENCE))])
+
+
+def test_what_the_watch_knows_goes_on_with_the_run() -> None:
+    losses = [1.0, 0.5, 1.5] * 5 + [20.0] * (PATIENCE - 1)
+    again = Watch()
+    again.load_state(fed(losses).state())
+    assert again.suspicious and again.state() == fed(losses).state()
+    with pytest.raises(Diverged):
+        again.loss(20.0, 20)
+    older = Watch()
+    older.load_state({"recent": [1.0] * 15, "high": PATIENCE - 1})
+    with pytest.raises(Diverged):
+        older.loss(20.0, 20)
 
 
 def test_a_run_that_explodes_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
