@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -57,7 +58,7 @@ class Mortal:
         return line
 
     def kill(self, child: int) -> None:
-        """Power cut; whether it was not over before."""
+        """As a power cut does; it must not be over before."""
         os.kill(child, signal.SIGKILL)
         assert self.ended() == -signal.SIGKILL
 
@@ -72,11 +73,6 @@ def mortal(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     found = Mortal(comfyui, tmp_path_factory.mktemp("mortal"))
     yield found
     found.close()
-
-
-def files(folder: Path) -> list[Path]:
-    """Of the one run below it, as far as there is one."""
-    return list(folder.rglob("*"))
 
 
 def half_written(folder: Path) -> bool:
@@ -147,7 +143,7 @@ def test_twenty_power_cuts(mortal: Mortal, tmp_path: Path) -> None:
     mortal.start(runs)
     assert mortal.ended() == 0
     assert same_files(whole, store) and store.losses(STEPS) == whole.losses(STEPS)
-    assert not [file for file in files(runs) if file.suffix == ".tmp"]
+    assert not list(runs.rglob("*.tmp"))
 
 
 def test_power_cuts_of_a_server(studio: Server, own_server: Server) -> None:
@@ -163,7 +159,7 @@ def test_power_cuts_of_a_server(studio: Server, own_server: Server) -> None:
         since = len(own_server.messages)
         own_server.queue(graph)
         step = 2 + 8 * number + chance.randint(0, 4)
-        own_server.wait_for(lambda message: _says_step(message, step), 120, since)
+        own_server.wait_for(partial(_says_step, step), 120, since)
         if number:
             wait_for_save(next(runs.iterdir()))
         own_server.kill()
@@ -183,7 +179,7 @@ def test_power_cuts_of_a_server(studio: Server, own_server: Server) -> None:
     assert saved[0] == saved[1]
 
 
-def _says_step(message: Message, step: int) -> bool:
+def _says_step(step: int, message: Message) -> bool:
     if message.type != "progress_text" or not message.data["text"].startswith("step "):
         return False
     return int(message.data["text"].split()[1].replace(",", "")) >= step
