@@ -145,8 +145,11 @@ def check(config: LoRAConfig | TrainingConfig) -> None:
     """Raises DanluError for values that cannot work, naming the input."""
     if isinstance(config, LoRAConfig):
         from .per_block import parse_rules
+        from .targets import pattern
 
         parse_rules(config.per_block)
+        for name in ("include", "exclude"):
+            pattern(name, getattr(config, name))
     for name, (low, high) in _BOUNDS.items():
         value = getattr(config, name, None)
         if value is None or is_auto(value):

@@ -53,10 +53,10 @@ def select(network: nn.Module, config: LoRAConfig) -> dict[str, nn.Module]:
 
 def _filtered(layers: dict[str, nn.Module], config: LoRAConfig) -> dict[str, nn.Module]:
     """What `include` and `exclude` leave."""
-    include, exclude = _pattern("include", config.include), _pattern("exclude", config.exclude)
-    for what, pattern in (("include", include), ("exclude", exclude)):
-        if pattern is not None and not any(map(pattern.search, layers)):
-            raise _no_match(what, pattern.pattern, layers)
+    include, exclude = pattern("include", config.include), pattern("exclude", config.exclude)
+    for what, found in (("include", include), ("exclude", exclude)):
+        if found is not None and not any(map(found.search, layers)):
+            raise _no_match(what, found.pattern, layers)
     chosen = {
         name: layer
         for name, layer in layers.items()
@@ -70,9 +70,9 @@ def _filtered(layers: dict[str, nn.Module], config: LoRAConfig) -> dict[str, nn.
     return chosen
 
 
-def _no_match(what: str, pattern: str, layers: dict[str, nn.Module]) -> DanluError:
-    close = ", ".join(nearest(pattern, layers))
-    return DanluError(f"{what} '{pattern}' is in the path of no layer that would be trained. The nearest: {close}.")
+def _no_match(what: str, text: str, layers: dict[str, nn.Module]) -> DanluError:
+    close = ", ".join(nearest(text, layers))
+    return DanluError(f"{what} '{text}' is in the path of no layer that would be trained. The nearest: {close}.")
 
 
 def _blocks(network: nn.Module) -> tuple[str, ...]:
@@ -102,7 +102,8 @@ def _is_projection(name: str, module: nn.Module) -> bool:
     return is_conv(module) and name.endswith(("proj_in", "proj_out")) and tuple(module.kernel_size) == (1, 1)
 
 
-def _pattern(input_name: str, text: str) -> re.Pattern[str] | None:
+def pattern(input_name: str, text: str) -> re.Pattern[str] | None:
+    """None where nothing was typed; raises DanluError for what is no regular expression."""
     if not text.strip():
         return None
     try:

@@ -203,6 +203,11 @@ def test_resolution_is_a_side(value: str, side: int) -> None:
     assert "resolution: it is neither" in import_config(kohya('resolution = "a,b,c"')).report
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "many"])
+def test_a_rank_of_convolutions_that_is_no_number(value: str) -> None:
+    assert import_config(kohya(f'network_args = ["conv_dim={value}"]')).lora.targets == "auto"
+
+
 def test_a_config_of_data_alone() -> None:
     text = """
     [general]

@@ -59,6 +59,14 @@ def test_unknown_choices(name: str) -> None:
         check(config(name, "nothing"))
 
 
+@pytest.mark.parametrize("name", ["include", "exclude", "per_block"])
+def test_patterns_are_read_with_the_config(name: str) -> None:
+    ending = ": rank=2" if name == "per_block" else ""
+    check(LoRAConfig(**{name: f"double_blocks\\.[0-9]{ending}"}))
+    with pytest.raises(DanluError, match=f"{name}.* is not a regular expression"):
+        check(LoRAConfig(**{name: f"double_blocks({ending}"}))
+
+
 def regularised() -> TrainingData:
     return training_data(entries=(entry("a"), replace(entry("b"), role="regularisation")))
 

@@ -3,6 +3,7 @@ docs/config_README). Sections do not count, as there."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -102,9 +103,10 @@ def _network(source: Source, notes: Notes, arguments: dict[str, str]) -> None:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _rates(source: Source, notes: Notes) -> None:
