@@ -31,13 +31,11 @@ def thumbnails(pictures: Tensor) -> dict[str, str]:
 def cover(lora: Path, pictures: Tensor, texts: Mapping[str, str]) -> Path:
     """Writes `<lora>.preview.png`, where model browsers look for it, with the graph in it as the host's own
     pictures have it. One that somebody else put there is kept, and one of the same pixels."""
-    from PIL import Image, PngImagePlugin
+    from PIL import PngImagePlugin
 
     path, image = lora.with_suffix(".preview.png"), _image(pictures)
-    if path.exists():
-        with Image.open(path) as found:
-            if found.info.get("Software") != _MARK or found.tobytes() == image.tobytes():
-                return path
+    if path.exists() and not _outdated(path, image.tobytes()):
+        return path
     info = PngImagePlugin.PngInfo()
     for key, text in {"Software": _MARK, **texts}.items():
         info.add_text(key, text)
@@ -45,6 +43,18 @@ def cover(lora: Path, pictures: Tensor, texts: Mapping[str, str]) -> Path:
     image.save(buffer, "PNG", pnginfo=info)
     write_atomically(path, buffer.getvalue())
     return path
+
+
+def _outdated(path: Path, pixels: bytes) -> bool:
+    """Whether the picture there is one of ours, of other pixels."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as found:
+            return found.info.get("Software") == _MARK and found.tobytes() != pixels
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        # What cannot be read is somebody else's too.
+        return False
 
 
 def _image(pictures: Tensor):  # noqa: ANN202 - Pillow is imported late

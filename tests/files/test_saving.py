@@ -205,3 +205,10 @@ def test_thumbnails_are_small(tmp_path: Path) -> None:
     assert found["modelspec.thumbnail"].startswith("data:image/jpeg;base64,")
     assert json.loads(found["ssmd_cover_images"])[0] in found["modelspec.thumbnail"]
     assert len(found["modelspec.thumbnail"]) < 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_broken_picture_is_kept_and_stops_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "thing.preview.png").write_bytes(content)
+    path = cover(tmp_path / "thing.safetensors", torch.ones(1, 4, 4, 3), {})
+    assert path.read_bytes() == content
