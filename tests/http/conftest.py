@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danlu.tests.plugin_server import server  # noqa: F401
+from danlu.tests.plugin_server import own_server, server  # noqa: F401
 from danlu.tests.server import REPOSITORY, Server
 
 MODELS = {

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from danlu.advisor.reading import read_evidence
+from danlu.advisor.verdicts import judge
 from danlu.errors import DanluError
 from danlu.training.reporter import Command
 from danlu.training.runs.overview import chosen, disk_use, facts, label, overview, readable, table
@@ -20,7 +22,7 @@ from .toy_runs import STEPS, Watcher, fresh, request, same, train
 
 def make(folder: Path) -> RunStore:
     """Checkpoints at 4, 5, 8, 12; 5 and 12 are ends of train nodes; states at 5, 8, 12."""
-    held: dict[str, Any] = {"schedule_steps": STEPS}
+    held: dict[str, Any] = {"schedule_steps": STEPS, "validation": "off"}
     train(request(folder, steps=5, **held))
     return RunStore(train(request(folder, **held)).handle.folder)
 
@@ -40,7 +42,7 @@ def test_states_but_the_newest(tmp_path: Path) -> None:
     freed = prune_states(store)
     assert store.states.steps() == [12] and freed == before - size(store) > 0
     watcher = Watcher()
-    train(request(tmp_path, steps=STEPS + 2, schedule_steps=STEPS), watcher)
+    train(request(tmp_path, steps=STEPS + 2, schedule_steps=STEPS, validation="off"), watcher)
     assert watcher.steps == [13, 14]
     assert prune_states(store) > 0 and prune_states(store) == 0
 
@@ -59,22 +61,35 @@ def test_checkpoints_but_the_pinned_and_the_last(tmp_path: Path) -> None:
     freed = prune_checkpoints(store)
     assert steps(store) == [5, 12] and freed == before - size(store) > 0
     again = Watcher()
-    train(request(tmp_path, steps=5, schedule_steps=STEPS), again)
-    train(request(tmp_path, schedule_steps=STEPS), again)
+    train(request(tmp_path, steps=5, schedule_steps=STEPS, validation="off"), again)
+    train(request(tmp_path, schedule_steps=STEPS, validation="off"), again)
     assert again.steps == []
+
+
+def test_the_best_stays(tmp_path: Path) -> None:
+    """Where checkpoints were measured; it need not be pinned."""
+    for seed in range(6):
+        made = train(replace(request(tmp_path / str(seed), validation="on"), seed=seed, save_every=1))
+        store = RunStore(made.handle.folder)
+        best = judge(read_evidence(store.folder)).ranking[0]
+        if best != STEPS:
+            break
+    assert best != STEPS, "every one of them learned to the end: this test says nothing"
+    prune_checkpoints(store)
+    assert steps(store) == [best, STEPS]
 
 
 def test_the_last_of_a_run_that_was_cancelled_stays(tmp_path: Path) -> None:
     from .toy_runs import cut
 
-    cut(request(tmp_path), 10)
+    cut(request(tmp_path, validation="off"), 10)
     store = RunStore(next(tmp_path.iterdir()))
     prune_checkpoints(store)
     assert steps(store) == [8] and not store.pinned()
 
 
 def test_where_the_user_ended_it_stays(tmp_path: Path) -> None:
-    asked = request(tmp_path, schedule_steps=STEPS)
+    asked = request(tmp_path, schedule_steps=STEPS, validation="off")
     store = RunStore(train(asked, Watcher(commands={6: Command.FINISH})).handle.folder)
     train(asked)
     for pin in store.pinned():
@@ -101,11 +116,11 @@ def test_a_run_in_the_trash_comes_back_whole(tmp_path: Path) -> None:
     assert not store.exists and gone.parent == tmp_path / "trash" and overview(runs) == []
     assert {file.relative_to(gone): file.read_bytes() for file in gone.rglob("*.safetensors")} == files
     # The same run again, and into the trash again: neither takes the other's place.
-    whole = train(request(runs, schedule_steps=STEPS))
+    whole = train(request(runs, schedule_steps=STEPS, validation="off"))
     assert to_trash(RunStore(whole.handle.folder)) != gone and gone.exists()
     shutil.move(gone, store.folder)
     watcher = Watcher()
-    assert same(train(fresh(request(runs, schedule_steps=STEPS), runs), watcher).lora, whole.lora)
+    assert same(train(fresh(request(runs, schedule_steps=STEPS, validation="off"), runs), watcher).lora, whole.lora)
     assert watcher.steps == []
 
 
@@ -116,8 +131,8 @@ def test_a_run_that_is_gone(tmp_path: Path) -> None:
 
 def test_files_that_two_runs_share_free_nothing_and_count_once(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    first = train(request(runs, steps=5))
-    child = train(replace(request(runs, steps=9, learning_rate=5e-3), run=first.handle))
+    first = train(request(runs, steps=5, validation="off"))
+    child = train(replace(request(runs, steps=9, learning_rate=5e-3, validation="off"), run=first.handle))
     found = overview(runs)
     assert [run.store.folder for run in found] == [child.handle.folder, first.handle.folder]
     shared = (child.handle.folder / "checkpoints" / "000004.safetensors").stat()

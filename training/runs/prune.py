@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...advisor.reading import read_evidence
+from ...advisor.verdicts import judge
 from ...errors import DanluError
 from ..disk import DiskError
 from ..reporter import Reporter
@@ -44,7 +46,7 @@ def prune_states(store: RunStore) -> int:
 
 
 def prune_checkpoints(store: RunStore) -> int:
-    """Removes the checkpoints but the last and the pinned ones: best ones, ends of train nodes. Bytes freed."""
+    """Removes the checkpoints but the last and the pinned ones (ends of train nodes), and the best. Bytes freed."""
     with at_rest(store, "prune"):
         kept = _kept_checkpoints(store)
         return _remove(checkpoint.path for checkpoint in store.checkpoints() if checkpoint.step not in kept)
@@ -53,7 +55,13 @@ def prune_checkpoints(store: RunStore) -> int:
 def _kept_checkpoints(store: RunStore) -> Collection[int]:
     finish = store.finished()
     last = [checkpoint.step for checkpoint in store.checkpoints()][-1:]
-    return {*store.pinned(), *last, *((finish.step,) if finish else ())}
+    return {*store.pinned(), *last, *((finish.step,) if finish else ()), *_best(store)}
+
+
+def _best(store: RunStore) -> Collection[int]:
+    """What the advisor ranks first, where anything was measured."""
+    evidence = read_evidence(store.folder)
+    return judge(evidence).ranking[:1] if evidence.measures else ()
 
 
 def _remove(files: Iterator[Path]) -> int:
