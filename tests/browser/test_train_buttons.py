@@ -32,6 +32,20 @@ CHINESE = """async () => {
   await app.extensionManager.setting.set('Comfy.Locale', 'en');
   return node.widgets.filter(w => w.name.startsWith('danlu_')).map(w => w.label);
 }"""
+LOOP = """async () => {
+  const loop = LiteGraph.createNode('DanluTrainLoop');
+  app.graph.add(loop);
+  const runs = (node, id) => {
+    const segment = { state: 'running', node_id: `${id}.0.0.1`, display_node_id: id };
+    app.api.dispatchCustomEvent('progress_state', { prompt_id: 'p', nodes: { [segment.node_id]: segment } });
+    return node.widgets.filter(w => w.name.startsWith('danlu_')).map(w => w.disabled);
+  };
+  const found = [runs(loop, String(loop.id))];
+  const { subgraph, node } = app.graph.convertToSubgraph(new Set([loop]));
+  const inner = subgraph.nodes.find(each => each.type === 'DanluTrainLoop');
+  found.push(runs(inner, `${node.id}:${inner.id}`), runs(inner, '999'));
+  return found;
+}"""
 TRAIN = "app.graph.nodes.find(node => node.type === 'DanluTrainLoRA')"
 DISABLED = f"() => {TRAIN}.widgets.filter(w => w.name.startsWith('danlu_')).map(w => w.disabled)"
 PLACE = f"""name => {{
@@ -64,6 +78,10 @@ def checkpoints(server: Server, than: set[Path] = frozenset()) -> set[Path]:  # 
     return {*(server.base / "user" / "__danlu" / "runs").glob("*/checkpoints/*.safetensors")} - than
 
 
+def logs(server: Server) -> set[Path]:
+    return {*(server.base / "user" / "__danlu" / "runs").glob("*/log.jsonl")}
+
+
 def wait(page: Any, found: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not found():
@@ -73,10 +91,11 @@ def wait(page: Any, found: Any, seconds: float = 120) -> None:
 
 def test_finish_now_and_the_graph_goes_on(train_page: Any, server: Server) -> None:
     page, old, before = train_page, checkpoints(server), set(server.get("/history"))
+    old_logs = logs(server)
     assert page.evaluate(DISABLED) == [True] * 3
     page.get_by_test_id("queue-button").click()
     page.wait_for_function(f"() => !({DISABLED})().includes(true)", timeout=120_000)
-    page.wait_for_timeout(1500)
+    wait(page, lambda: logs(server) - old_logs)
     press(page, "save", "Save a checkpoint now")
     wait(page, lambda: checkpoints(server, old))
     press(page, "finish", "Finish now")
@@ -100,7 +119,7 @@ def test_with_nothing_to_stop(train_page: Any) -> None:
     prompt = page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)")
     assert "danlu_" not in prompt and "danlu_" not in saved, "files and prompts know of the buttons"
     values = page.evaluate(f"() => {TRAIN}.serialize().widgets_values")
-    names = page.evaluate(f"() => {TRAIN}.widgets.map(w => w.name).filter(n => !n.startsWith('danlu_'))")
+    names = page.evaluate(f"() => {TRAIN}.widgets.map(w => w.name).filter(n => !/^(danlu_|\\$)/.test(n))")
     assert len(values) == len(names)
 
     press(page, "finish", "Finish now")
@@ -109,3 +128,9 @@ def test_with_nothing_to_stop(train_page: Any) -> None:
     page.evaluate(f"() => {TRAIN}.widgets.find(w => w.name === 'danlu_pause').callback()")
     page.get_by_text("No training runs.").first.wait_for(timeout=10_000)
     assert page.evaluate(CHINESE) == ["立即完成", "暂停", "立即保存检查点"]
+
+
+def test_a_loop_has_them_too_and_in_a_subgraph(page: Any) -> None:
+    """What the server says of the segments that a loop node was expanded into."""
+    assert page.evaluate(LOOP) == [[False] * 3, [False] * 3, [True] * 3]
+    assert page.errors == []
