@@ -241,7 +241,8 @@ class _Listener(threading.Thread):
 
     def stop(self) -> None:
         if self._task:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            with contextlib.suppress(RuntimeError):  # closed already: the server went first
+                self._loop.call_soon_threadsafe(self._task.cancel)
         self.join(5)
 
     def run(self) -> None:
