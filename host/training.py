@@ -97,13 +97,14 @@ def train_on_host(
     choices: ModelChoices | None = None,
 ) -> HostResult:
     """Checks everything that can be known before the first step, then trains."""
-    request, notes = request_for(patcher, data, lora, training, inputs, choices or ModelChoices())
-    reporter = NodeReporter(node_id, request.model.device)
-    try:
-        with commands.listening():
+    # From the start: what is asked while a large model is looked at is heard too.
+    with commands.listening():
+        request, notes = request_for(patcher, data, lora, training, inputs, choices or ModelChoices())
+        reporter = NodeReporter(node_id, request.model.device)
+        try:
             result = train_lora(request, reporter)
-    except Paused as pause:
-        _make_way(reporter, str(pause))
+        except Paused as pause:
+            _make_way(reporter, str(pause))
     report = _report(notes, result)
     reporter.text(report)
     return HostResult(result.lora, result.handle, result.losses, report, _shown_curves(reporter, result.handle))
