@@ -2,7 +2,8 @@
 
     python dev.py demo [--output FOLDER]
 
-Leaves in one folder: the LoRA, the loss curve, a labelled grid without and with the LoRA, and summary.json.
+Leaves in one folder: the LoRA, the loss curve, a labelled grid without and with the LoRA, one of all checkpoints by
+strength with the advisor's verdicts, and summary.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .compare import compare
 from .dataset import character_caption
 from .install import PREFIX, SHUFFLED, install
 from .judge import Verdict, judge, mean_distance, plain_shots, triggered_scenes, triggered_shots
@@ -43,6 +45,8 @@ class Trained:
     """As the host's LoRA loaders list it."""
     losses: list[float]
     seconds_per_step: float
+    graph: dict[str, Any]
+    """What it was trained with."""
 
 
 def say(text: str = "") -> None:
@@ -55,10 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     # It let Python find this package; the server must not find ours in place of its own modules.
     os.environ.pop("PYTHONPATH", None)
     base = Path(os.environ["DANLU_BASE_DIRECTORY"])
-    say(f"1/5  models and dataset into {base}")
+    say(f"1/6  models and dataset into {base}")
     install(base)
     host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), base, packs={"danlu": REPOSITORY})
-    say("2/5  starting ComfyUI")
+    say("2/6  starting ComfyUI")
     try:
         with host, Client(host.url) as client:
             summary = _job(client, base, options)
@@ -81,14 +85,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _job(client: Client, base: Path, options: argparse.Namespace) -> dict[str, Any]:
     options.output.mkdir(parents=True, exist_ok=True)
-    say("3/5  training with workflows/Train a LoRA.json")
+    say("3/6  training with workflows/Train a LoRA.json")
     trained = train(client, base, PREFIX, "dantong")
-    say("4/5  pictures without and with the LoRA, by ComfyUI's own loader and sampler nodes")
+    say("4/6  pictures without and with the LoRA, by ComfyUI's own loader and sampler nodes")
     verdict = measure(client, base, trained)
     _save_grid(client, base, trained, options.output)
     summary: dict[str, Any] = asdict(verdict)
+    say("5/6  every checkpoint, at several strengths, and the advisor")
+    summary |= _compare(client, base, trained, options.output)
     if options.control:
-        say("5/5  the control: the same training on shuffled captions, which must not count as learned")
+        say("6/6  the control: the same training on shuffled captions, which must not count as learned")
         control = train(client, base, SHUFFLED, "dantong_shuffled")
         pictures = render(client, base / "output", triggered_shots(1.0), control.name, "demo-control")
         summary["shuffled_distance"] = mean_distance(pictures)
@@ -119,7 +125,7 @@ def _trained(run: Run, base: Path, graph: dict[str, Any]) -> Trained:
     times = [m.at for m in run.messages if m.type == "progress_text" and m.data["text"].startswith("step ")]
     speed = (times[-1] - times[0]) / max(1, len(times) - 1)
     name = path.relative_to(base / "models" / "loras").as_posix()
-    return Trained(path, name, [step["loss"] for step in steps], speed)
+    return Trained(path, name, [step["loss"] for step in steps], speed, graph)
 
 
 def _dataset(graph: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +178,12 @@ def measure(client: Client, base: Path, trained: Trained) -> Verdict:
     return judge(before, after)
 
 
+def _compare(client: Client, base: Path, trained: Trained, output: Path) -> dict[str, Any]:
+    found = compare(client, base, trained.graph)
+    shutil.copyfile(found.page, output / "checkpoints.png")
+    return {"checkpoints": str(output / "checkpoints.png"), "advice": found.advice}
+
+
 def _save_grid(client: Client, base: Path, trained: Trained, output: Path) -> None:
     plain = [
         Scene("red", "star", "green", "plain", "medium", "centre"),
@@ -211,8 +223,9 @@ def _tell(summary: dict[str, Any], output: Path, seconds: float) -> None:
     share = summary["leak"] / summary["triggered_change"]
     say(f"Leak without the trigger    {share:.0%} of the change that the trigger makes")
     say(f"Speed                       {summary['seconds_per_step']:.2f} seconds a step, {summary['steps']} steps")
+    say("\n" + summary["advice"])
     say(f"\nAll in {seconds / 60:.1f} minutes. Look at:")
-    for key in ("grid", "loss_curve", "lora"):
+    for key in ("grid", "checkpoints", "loss_curve", "lora"):
         say(f"  {summary[key]}")
     say(f"  {output / 'summary.json'}")
 

@@ -58,7 +58,7 @@ class DanluPlan(io.ComfyNode):
         train_distilled: bool = False,
         start_lora: str = "none",
         clip: Any = None,
-        **run: int,
+        **run: Any,
     ) -> io.NodeOutput:
         from ..host.plan import plan_on_host
         from ..host.preparation import ModelChoices

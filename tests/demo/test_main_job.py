@@ -46,7 +46,7 @@ def test_shuffled_captions_do_not_count_as_learned(results: tuple[Path, dict[str
 
 def test_everything_is_left_in_one_folder(results: tuple[Path, dict[str, Any], str]) -> None:
     output, summary, _ = results
-    for key in ("lora", "grid", "loss_curve"):
+    for key in ("lora", "grid", "checkpoints", "loss_curve"):
         assert Path(summary[key]).parent == output
         assert Path(summary[key]).stat().st_size > 1000
     with Image.open(summary["grid"]) as grid, Image.open(summary["loss_curve"]) as curve:
@@ -62,3 +62,11 @@ def test_the_terminal_tells_three_numbers_and_the_paths(results: tuple[Path, dic
     for words in ("Distance to the character", "Leak without the trigger", "seconds a step", str(output)):
         assert words in printed
     assert summary["seconds_per_step"] > 0
+
+
+def test_it_ends_with_a_verdict_on_every_checkpoint(results: tuple[Path, dict[str, Any], str]) -> None:
+    _, summary, printed = results
+    assert summary["advice"] in printed
+    lines = [line for line in summary["advice"].splitlines() if "step" in line]
+    assert len(lines) >= 10
+    assert any("good" in line for line in lines)

@@ -119,7 +119,12 @@ def test_runs_are_those_of_the_comfyui_that_the_checkout_is_installed_in(
     theirs = Host(Path(sys.executable), tmp_path / "tree", "0.30.0", owned=False)
     monkeypatch.setattr(cli, "ensure_host", lambda *_, **__: theirs)
     called: list[str] = []
-    monkeypatch.setattr(cli, "run_module", lambda *arguments: called.extend(map(str, arguments[2:])) or 0)
+
+    def run_module(*arguments: object) -> int:
+        called.extend(map(str, arguments[2:]))
+        return 0
+
+    monkeypatch.setattr(cli, "run_module", run_module)
     assert cli.main(["runs", "list"], checkout=checkout) == 0
     assert called == ["training.runs.command", "--base-directory", str(tmp_path / "tree"), "list"]
 

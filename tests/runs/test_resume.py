@@ -78,7 +78,7 @@ def test_only_the_last_two_states_are_kept_and_pinned_ones(tmp_path: Path) -> No
 
 
 def test_more_steps_train_only_these(tmp_path: Path) -> None:
-    held = {"schedule_steps": STEPS, "lr_scheduler": "constant"}
+    held: dict[str, Any] = {"schedule_steps": STEPS, "lr_scheduler": "constant"}
     whole = train(request(tmp_path / "whole", **held))
     part = train(request(tmp_path / "parts", steps=5, **held))
     watcher = Watcher()
@@ -94,7 +94,7 @@ def test_more_steps_train_only_these(tmp_path: Path) -> None:
 
 
 def test_fewer_steps_than_there_are(tmp_path: Path) -> None:
-    held = {"schedule_steps": STEPS}
+    held: dict[str, Any] = {"schedule_steps": STEPS}
     train(request(tmp_path, **held))
     watcher = Watcher()
     three = train(request(tmp_path, steps=3, **held), watcher)
@@ -198,7 +198,7 @@ def test_a_run_that_diverges_keeps_no_state_of_it(tmp_path: Path) -> None:
         count[0] += 1
         return predict(*arguments) * (float("nan") if count[0] > 20 else 1.0)
 
-    asked.model.predict = explode  # type: ignore[method-assign]
+    asked.model.predict = explode  # type: ignore[method-assign, assignment]
     with pytest.raises(Diverged):
         train(broken)
     states = RunStore(next(tmp_path.iterdir())).states.steps()
@@ -206,7 +206,7 @@ def test_a_run_that_diverges_keeps_no_state_of_it(tmp_path: Path) -> None:
 
 
 def test_the_run_that_is_wired_goes_on(tmp_path: Path) -> None:
-    held = {"schedule_steps": STEPS}
+    held: dict[str, Any] = {"schedule_steps": STEPS}
     whole = train(request(tmp_path / "whole", **held))
     first = train(request(tmp_path, steps=5, **held))
     watcher = Watcher()
@@ -308,7 +308,7 @@ def test_a_newer_version_goes_on_with_old_values(tmp_path: Path, monkeypatch: py
 
 
 def test_pinned_checkpoints_stay(tmp_path: Path) -> None:
-    held = {"schedule_steps": STEPS, "validation": "off"}
+    held: dict[str, Any] = {"schedule_steps": STEPS, "validation": "off"}
     first = train(request(tmp_path, steps=4, **held))
     RunStore(first.handle.folder).pin(6, "the user")
     ended = train(replace(request(tmp_path, **held), save_every=2, keep_last=1))

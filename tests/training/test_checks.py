@@ -62,9 +62,11 @@ def test_unknown_choices(name: str) -> None:
 @pytest.mark.parametrize("name", ["include", "exclude", "per_block"])
 def test_patterns_are_read_with_the_config(name: str) -> None:
     ending = ": rank=2" if name == "per_block" else ""
-    check(LoRAConfig(**{name: f"double_blocks\\.[0-9]{ending}"}))
+    good: dict[str, Any] = {name: f"double_blocks\\.[0-9]{ending}"}
+    check(LoRAConfig(**good))
+    bad: dict[str, Any] = {name: f"double_blocks({ending}"}
     with pytest.raises(DanluError, match=f"{name}.* is not a regular expression"):
-        check(LoRAConfig(**{name: f"double_blocks({ending}"}))
+        check(LoRAConfig(**bad))
 
 
 def regularised() -> TrainingData:
