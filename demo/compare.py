@@ -56,7 +56,9 @@ def compare(client: Client, base: Path, trained: Mapping[str, Any]) -> Compariso
     run = client.run(graph, timeout=1800)
     if not run.ok:
         raise ServerError(run.explain())
-    page = run.outputs["grid"]["images"][-1]
+    # The node that the grid expands into shows the pages.
+    (pages,) = (value["images"] for key, value in run.outputs.items() if key.startswith("grid") and "pages" in key)
+    page = pages[0]
     folder = base / ("temp" if page["type"] == "temp" else "output") / page["subfolder"]
     return Comparison(folder / page["filename"], run.outputs["advisor"]["text"][0])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -122,10 +123,16 @@ def _trained(run: Run, base: Path, graph: dict[str, Any]) -> Trained:
     path = Path(run.outputs[save_id]["text"][0].splitlines()[-1])
     (log,) = (base / "user" / "__danlu" / "runs").glob("*/log.jsonl")
     steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    times = [m.at for m in run.messages if m.type == "progress_text" and m.data["text"].startswith("step ")]
-    speed = (times[-1] - times[0]) / max(1, len(times) - 1)
     name = path.relative_to(base / "models" / "loras").as_posix()
-    return Trained(path, name, [step["loss"] for step in steps], speed, graph)
+    return Trained(path, name, [step["loss"] for step in steps], _seconds_per_step(run), graph)
+
+
+def _seconds_per_step(run: Run) -> float:
+    """From the train node's own lines, of which fast steps share one: "step 47 / 400 · ..."."""
+    told = [(m.at, m.data["text"]) for m in run.messages if m.type == "progress_text"]
+    seen = [(at, int(text.split()[1].replace(",", ""))) for at, text in told if re.match(r"step [\d,]+ / ", text)]
+    (start, first), (end, last) = seen[0], seen[-1]
+    return (end - start) / max(1, last - first)
 
 
 def _dataset(graph: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class Outcome:
         return f"  {self.name:<8} {state:<24} {elapsed(self.seconds)}"
 
 
+# All tests: those that share a server in one process (tests/conftest.py), the others in a second one.
+ALL = ("-n", "2", "--dist", "loadgroup")
+
+
 def stages(host: Host, checkout: Path, base: Path, cache: Path, pytest_arguments: Sequence[str]) -> list[Stage]:
     """mypy runs on the link, since a checkout's folder may have a name that no Python package can have."""
     python, linked = str(host.python), base / "custom_nodes"
@@ -44,7 +48,7 @@ def stages(host: Host, checkout: Path, base: Path, cache: Path, pytest_arguments
     return [
         Stage("ruff", [python, "-m", "ruff", "check", "."], checkout),
         Stage("mypy", [python, "-m", *mypy], linked),
-        Stage("pytest", [python, "-m", "pytest", *pytest_arguments], checkout),
+        Stage("pytest", [python, "-m", "pytest", *(pytest_arguments or ALL)], checkout),
     ]
 
 

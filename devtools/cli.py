@@ -139,7 +139,8 @@ def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     base = make_base(checkout, "-test")
     chromium = ensure_chromium(host.python, cache_root() / "logs")
     say(f"ComfyUI {host.version} in {host.comfyui}\nPython {host.python}\nChromium {chromium}")
-    env = {**host_environment(host, base), "CHROMIUM": str(chromium)}
+    # Several processes share the cores: threads that have nothing to do sleep.
+    env = {"OMP_WAIT_POLICY": "PASSIVE", **host_environment(host, base), "CHROMIUM": str(chromium)}
     return run_stages(stages(host, checkout, base, cache_root(), rest), env)
 
 

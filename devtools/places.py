@@ -27,6 +27,7 @@ class Pins:
     build: tuple[str, ...] = ("setuptools>=69",)
     dev: tuple[str, ...] = (
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "ruff>=0.12",
         "mypy>=1.15",
         "playwright>=1.50",

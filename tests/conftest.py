@@ -28,6 +28,16 @@ if "danlu" not in sys.modules:
     _load_pack()
 
 
+# Tests in these folders share one server and one browser: in one process, when there are several.
+ON_A_SERVER = ("browser", "demo", "http", "workflows")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in ON_A_SERVER:
+            item.add_marker(pytest.mark.xdist_group("server"))
+
+
 @pytest.fixture(scope="session")
 def host_facts() -> dict[str, str]:
     """What `dev.py env --json` says; the two variables that `dev.py test` sets go first."""
