@@ -65,6 +65,11 @@ def save_on_host(
 
     `picture` (B, height, width, 3), 0 to 1: the first becomes the thumbnail, and a file beside the LoRA.
     """
+    if checkpoints is not None and not isinstance(checkpoints, RunHandle):
+        raise DanluError(
+            "Save LoRA: checkpoints are files below models/loras already, as Checkpoints from Folder found them. "
+            "Wire checkpoints of Train LoRA (Danlu) or Load Run (Danlu)."
+        )
     texts = (graph or Graph()).metadata()
     extras = {**texts, **(thumbnails(picture) if picture is not None else {})}
     request = SaveRequest(loras_folder(), name, subfolder, format, dtype, which, extras)

@@ -28,14 +28,16 @@ if "danlu" not in sys.modules:
     _load_pack()
 
 
-# Tests in these folders share one server and one browser: in one process, when there are several.
-ON_A_SERVER = ("browser", "demo", "http", "workflows")
+# Where there are several processes, tests in these folders stay in one: they share a server and a browser, or a demo.
+TOGETHER = {"browser": "server", "http": "server", "workflows": "server", "demo": "demo"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in ON_A_SERVER:
-            item.add_marker(pytest.mark.xdist_group("server"))
+        group = TOGETHER.get(item.path.relative_to(ROOT / "tests").parts[0])
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -245,8 +245,8 @@ class Trainer:
         if start.exact:
             self.optimization.load_state(start.state["optimization"])
             self.watch.load_state(start.state["watch"])
-        elif start.optimizer:
-            self.optimization.take_over(start.state["optimization"])
+        elif start.optimizer and not self.optimization.take_over(start.state["optimization"]):
+            log.warning("The optimizer is of another kind than before: it begins anew, with the weights as they are.")
         self._step = self._done = start.state["step"]
 
     def _load_adapters(self, state: dict[str, Any]) -> None:

@@ -15,8 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from danlu.errors import DanluError
 from danlu.host.lora import verify
 from danlu.host.names import file_names
+from danlu.host.saving import save_on_host
+from danlu.sweep.files import LoraFiles
 from danlu.training.formats import split_key, stems_of, to_format
 from danlu.training.runs.store import RunHandle, RunStore
 from danlu.training.saving import SaveRequest, save_run
@@ -203,3 +206,9 @@ def test_diffusers_reads_kohyas_names_of_sdxl() -> None:
     assert len(alphas) == len(trained)
     assert read.keys() == ours.keys()
     assert all(torch.equal(read[key], ours[key]) for key in read)
+
+
+def test_files_of_a_folder_are_no_checkpoints_to_save(tmp_path: Path) -> None:
+    found: Any = LoraFiles("danlu", (("a", tmp_path / "a.safetensors"),))
+    with pytest.raises(DanluError, match="are files below models/loras already"):
+        save_on_host(None, found, "x", "", "all", "auto", "auto")
