@@ -30,8 +30,8 @@ class Outcome:
         return f"  {self.name:<8} {state:<24} {elapsed(self.seconds)}"
 
 
-# All tests: those that share a server in one process (tests/conftest.py), the others in a second one.
-ALL = ("-n", "2", "--dist", "loadgroup")
+# All tests: file by file in two processes, each with a server and a browser of its own.
+ALL = ("-n", "2", "--dist", "loadfile", "--durations", "20")
 
 
 def stages(host: Host, checkout: Path, base: Path, cache: Path, pytest_arguments: Sequence[str]) -> list[Stage]:

@@ -28,18 +28,6 @@ if "danlu" not in sys.modules:
     _load_pack()
 
 
-# Where there are several processes, tests in these folders stay in one: they share a server and a browser, or a demo.
-TOGETHER = {"browser": "server", "http": "server", "workflows": "server", "demo": "demo"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        group = TOGETHER.get(item.path.relative_to(ROOT / "tests").parts[0])
-        if group:
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def host_facts() -> dict[str, str]:
     """What `dev.py env --json` says; the two variables that `dev.py test` sets go first."""
