@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROLES = ("train", "regularisation", "validation")
@@ -32,6 +33,14 @@ class FolderRequest:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """What is known of a video without decoding all of it."""
+
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True)
 class Picture:
     path: Path
     name: str
@@ -43,6 +52,16 @@ class Picture:
     repeats: int
     mask: Path | None = None
     """A picture, white where the loss counts; the picture itself: its alpha channel."""
+    body: str = ""
+    """The caption before trigger, prefix and suffix went in: what a captioner or the user wrote, on one line."""
+    text_file: Path | None = None
+    """Where `body` was read from."""
+    befores: tuple[Path, ...] = ()
+    """For an edit: the pictures that it starts from, in the order of the inputs; this one is the goal (after)."""
+    before_body: str = ""
+    """What was found or written about the first of `befores`."""
+    clip: Clip | None = None
+    """Set when `path` is a video."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,17 @@ class Dataset:
     the subject that nothing is trained on."""
     class_word: str = ""
     """What the subject is without its trigger ("boy", "mug"); may be empty."""
+    joined: tuple[Dataset, ...] = ()
+    """Further datasets that go the same way, each with its own folder, role and trigger."""
+
+    def parts(self) -> tuple[Dataset, ...]:
+        """This one and all that are joined to it, none of which has others joined."""
+        return (replace(self, joined=()), *(part for other in self.joined for part in other.parts()))
+
+    def mapped(self, change: Callable[[Dataset, Picture], Picture]) -> Dataset:
+        """With every picture changed, also those of joined datasets; `change` gets the part it belongs to."""
+        pictures = tuple(change(self, picture) for picture in self.pictures)
+        return replace(self, pictures=pictures, joined=tuple(other.mapped(change) for other in self.joined))
 
 
 def counted(number: int, noun: str) -> str:

@@ -111,11 +111,14 @@ class _Loader:
         pictures = []
         for number, file in enumerate(images):
             progress(number, len(images))
-            caption = self._caption(file)
+            body, source = self._own_text(file)
+            caption = self._caption(file, body)
             found = self._probe(file) if file.repeats else None
             if found:
                 repeats = file.repeats * self.request.repeats
-                pictures.append(Picture(file.path, file.name, found.size, caption, repeats))
+                pictures.append(
+                    Picture(file.path, file.name, found.size, caption, repeats, body=body, text_file=source)
+                )
         progress(len(images), len(images))
         left_out = sum(1 for file in images if not file.repeats)
         if left_out:
@@ -136,8 +139,7 @@ class _Loader:
             self.animated.append(file.name)
         return found
 
-    def _caption(self, file: FoundFile) -> str:
-        text = self._own_text(file)
+    def _caption(self, file: FoundFile, text: str) -> str:
         if not text and self.request.captions != "none":
             self.missing.append(file.name)
         filled = with_trigger(text or self.default, self.trigger)
@@ -146,18 +148,19 @@ class _Loader:
             self.cut.append((file.name, how))
         return short
 
-    def _own_text(self, file: FoundFile) -> str:
+    def _own_text(self, file: FoundFile) -> tuple[str, Path | None]:
+        """The caption as it was written, and the file that holds it."""
         if self.request.captions == "filename":
-            return from_file_name(file.path.stem)
+            return from_file_name(file.path.stem), None
         if self.request.captions == "none":
-            return ""
+            return "", None
         # "cat.txt" for "cat.png"; some tools write "cat.png.txt"
         for key in (file.stem, file.name.casefold()):
             caption = self.captions.get(key)
             if caption and (caption.suffix == ".txt" or self.request.captions == "auto"):
                 self.used.add(caption.name)
-                return self._read(caption)
-        return ""
+                return self._read(caption), caption.path
+        return "", None
 
     def _read(self, caption: FoundFile) -> str:
         try:

@@ -10,6 +10,7 @@ LoRAConfigType = io.Custom("DANLU_LORA_CONFIG")
 TrainingConfigType = io.Custom("DANLU_TRAINING_CONFIG")
 RunType = io.Custom("DANLU_RUN")
 CheckpointsType = io.Custom("DANLU_CHECKPOINTS")
+CaptionerType = io.Custom("DANLU_CAPTIONER")
 LoopType = io.Custom("DANLU_LOOP")
 LoraModelType = io.Custom("LORA_MODEL")
 """The host's: a dict of tensors that its LoraModelLoader takes."""

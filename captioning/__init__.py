@@ -1,0 +1,1 @@
+"""Captioners, caption texts and caption files. Knows nothing of training."""
