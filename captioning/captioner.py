@@ -21,7 +21,7 @@ class Captioner(Protocol):
     title: str
     """For people: "Florence-2 base, more detailed caption"."""
     identity: str
-    """What decides its texts, seed apart: hash of the model's content, prompt and parameters. Equal on every machine."""
+    """What decides its texts, seed apart: hash of the model's content, prompt and parameters, equal anywhere."""
     kind: str
     """"prose" or "tags": how texts are joined and cut."""
     batch_size: int
