@@ -30,6 +30,7 @@ class FolderRequest:
     class_word: str = ""
     mask_source: str = "none"
     mask_folder: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,17 @@ class Dataset:
     """What the subject is without its trigger ("boy", "mug"); may be empty."""
     joined: tuple[Dataset, ...] = ()
     """Further datasets that go the same way, each with its own folder, role and trigger."""
+    weight: float = 1.0
+    """How much each of its pictures counts beside those of the others; times their repeats."""
 
     def parts(self) -> tuple[Dataset, ...]:
         """This one and all that are joined to it, none of which has others joined."""
         return (replace(self, joined=()), *(part for other in self.joined for part in other.parts()))
+
+    def of_role(self, role: str) -> Dataset | None:
+        """The parts with this role, joined; None where there is none."""
+        parts = [part for part in self.parts() if part.role == role]
+        return replace(parts[0], joined=tuple(parts[1:])) if parts else None
 
     def mapped(self, change: Callable[[Dataset, Picture], Picture]) -> Dataset:
         """With every picture changed, also those of joined datasets; `change` gets the part it belongs to."""

@@ -19,6 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ..dataset.captions import with_trigger, without_trigger
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
+from ..dataset.joining import whole_repeats
 from ..dataset.masks import open_mask
 from ..dataset.model import Dataset, Picture, counted, listed
 from ..dataset.variants import shuffled_tags
@@ -101,21 +102,19 @@ def encode_dataset(
 ) -> TrainingData:
     """Encodes what is not on disk yet. May be interrupted at any time: what is done stays done.
 
-    `regularisation`: pictures for prior preservation only, whatever role its dataset says; `validation`: pictures that
-    checkpoints are measured by, with the same trigger unless it has its own.
+    Parts of a joined dataset go where their roles say. `regularisation`: pictures for prior preservation only, whatever
+    role its dataset says; `validation`: pictures that checkpoints are measured by, with the same trigger unless it has
+    its own.
     """
-    if dataset.role != "train":
-        raise DanluError(
-            f"The input 'dataset' has the role {dataset.role}: nothing would be trained. Wire it to 'regularisation', "
-            "and the pictures of what you train to 'dataset'."
-        )
+    whole, dataset = dataset, _trained(dataset)
     cache = DiskCache(cache_folder, encoder.text_identity)
     jobs, notes = plan(dataset, encoder, options)
-    for role, others in (("regularisation", regularisation), ("validation", validation)):
-        if others is not None:
-            found, remarks = _beside(others, role, dataset, encoder, options)
-            jobs += _unknown(found, jobs) if role == "validation" else found
-            notes += remarks
+    for role, wired in (("regularisation", regularisation), ("validation", validation)):
+        for others in (whole.of_role(role), wired):
+            if others is not None:
+                found, remarks = _beside(others, role, dataset, encoder, options)
+                jobs += _unknown(found, jobs) if role == "validation" else found
+                notes += remarks
     with torch.inference_mode():
         broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
         jobs = [job for job in jobs if job.picture.path not in broken]
@@ -131,11 +130,28 @@ def encode_dataset(
         cache=cache,
         trigger=dataset.trigger,
         fingerprint=_fingerprint(entries, encoder),
-        image_count=len({job.picture.name for job in jobs if job.role == "train"}),
-        notes=(*dataset.report.warnings(), *notes),
+        image_count=len({job.picture.path for job in jobs if job.role == "train"}),
+        notes=(*_warnings(dataset), *notes),
     )
     reporter.text(describe(data))
     return data
+
+
+def _trained(dataset: Dataset) -> Dataset:
+    """The parts that the LoRA learns."""
+    trained = dataset.of_role("train")
+    if trained is None:
+        raise DanluError(
+            f"The input 'dataset' has the role {dataset.role}: nothing would be trained. Wire it to 'regularisation', "
+            "and the pictures of what you train to 'dataset'."
+        )
+    return trained
+
+
+def _warnings(dataset: Dataset) -> list[str]:
+    parts = dataset.parts()
+    prefix = {part.folder: f"{part.folder.name}: " if len(parts) > 1 else "" for part in parts}
+    return [f"{prefix[part.folder]}{line}" for part in parts for line in part.report.warnings()]
 
 
 def _beside(
@@ -144,8 +160,10 @@ def _beside(
     """Pictures that count in no epoch."""
     if role == "validation":
         others = _of_the_subject(others, dataset)
-    jobs, remarks = plan(replace(others, role=role), encoder, options)
-    lines = (counted(len(others.pictures), "image"), *others.report.warnings(), *remarks)
+    parts = [replace(part, role=role) for part in others.parts()]
+    jobs, remarks = plan(replace(parts[0], joined=tuple(parts[1:])), encoder, options)
+    count = counted(sum(len(part.pictures) for part in parts), "image")
+    lines = (count, *_warnings(others), *remarks)
     return jobs, [f"{role.capitalize()}: {line}" for line in lines]
 
 
@@ -163,9 +181,14 @@ def _unknown(found: list[Job], jobs: list[Job]) -> list[Job]:
 
 def _of_the_subject(others: Dataset, dataset: Dataset) -> Dataset:
     """The trigger is typed once: where these have none, it is the one of what is trained."""
-    trigger = others.trigger or dataset.trigger
-    pictures = tuple(replace(p, caption=with_trigger(p.caption, trigger)) for p in others.pictures)
-    return replace(others, pictures=pictures, trigger=trigger, class_word=others.class_word or dataset.class_word)
+
+    def named(part: Dataset) -> Dataset:
+        trigger = part.trigger or dataset.trigger
+        pictures = tuple(replace(p, caption=with_trigger(p.caption, trigger)) for p in part.pictures)
+        return replace(part, pictures=pictures, trigger=trigger, class_word=part.class_word or dataset.class_word)
+
+    first, *more = [named(part) for part in others.parts()]
+    return replace(first, joined=tuple(more))
 
 
 def describe(data: TrainingData) -> str:
@@ -180,23 +203,33 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
     """What will be encoded at which size, and what the user should know about it."""
     _check_options(options)
     _, unit = step_for(encoder.native_resolution, options.bucket_step, encoder.factor)
-    originals = [picture.size for picture in dataset.pictures]
+    dataset, remarks = whole_repeats(dataset)
+    pictures = [(part, picture) for part in _labelled(dataset) for picture in part.pictures]
+    originals = [picture.size for _, picture in pictures]
     resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
     jobs: list[Job] = []
     small: list[str] = []
-    for picture in dataset.pictures:
+    for part, picture in pictures:
         fits = _fits(picture.size, resolutions, options, encoder.factor)
         if not fits:
             small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
-        captions = _captions(picture.caption, dataset, options)
-        classes = _class_captions(captions, dataset)
-        jobs += [Job(picture, content_key(picture.path), fit, dataset.role, captions, classes) for fit in fits]
+        captions = _captions(picture.caption, part, options)
+        classes = _class_captions(captions, part)
+        jobs += [Job(picture, content_key(picture.path), fit, part.role, captions, classes) for fit in fits]
     if not jobs:
         raise DanluError(
             f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
             "Use larger pictures, or turn on 'upscale_small' on Encode Dataset (Danlu)."
         )
-    return jobs, _plan_notes(jobs, small, unit, resolutions, options)
+    return jobs, [*remarks, *_plan_notes(jobs, small, unit, resolutions, options)]
+
+
+def _labelled(dataset: Dataset) -> tuple[Dataset, ...]:
+    """The parts; where there are several, pictures say their folder: each may have a 1.png."""
+    parts = dataset.parts()
+    if len(parts) == 1:
+        return parts
+    return tuple(part.mapped(lambda of, p: replace(p, name=f"{of.folder.name}/{p.name}")) for part in parts)
 
 
 def _check_options(options: EncodeOptions) -> None:
@@ -245,7 +278,7 @@ def _plan_notes(
     cropped = _unique(job.picture.name for job in jobs if _lost(job.fit) > MUCH_CROPPED)
     if cropped:
         notes.append(f"More than a quarter cropped, too long and thin: {listed(cropped)}")
-    counts = Counter({job.picture.name: job.image_key for job in jobs}.values())
+    counts = Counter({job.picture.path: job.image_key for job in jobs}.values())
     doubles = sum(count - 1 for count in counts.values())
     if doubles:
         notes.append(f"{counted(doubles, 'image')} the same as another")

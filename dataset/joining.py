@@ -1,0 +1,130 @@
+"""Several datasets as one: who counts how much, in which role, under which trigger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import DanluError
+from .captions import clean_trigger, with_trigger, without_trigger
+from .model import ROLES, Dataset, Picture, counted
+
+LARGEST_WEIGHT = 1000.0
+RATIO_ERROR = 0.01
+"""So far may whole repeats be from what the weights ask for."""
+LONGEST_EPOCH = 100
+"""So many times may an epoch grow for the sake of the ratio."""
+
+
+def join(
+    datasets: Sequence[Dataset],
+    weights: Sequence[float] = (),
+    roles: Sequence[str] = (),
+    triggers: Sequence[str] = (),
+) -> Dataset:
+    """One dataset of all. What `weights`, `roles` and `triggers` do not reach, or leave empty, stays as it was.
+
+    A weight multiplies the one that its dataset has. Raises DanluError for more values than datasets, and for values
+    that mean nothing.
+    """
+    if not datasets:
+        raise DanluError("Join Datasets (Danlu) has no dataset. Wire at least one to its inputs.")
+    for name, values in (("weights", weights), ("roles", roles), ("triggers", triggers)):
+        if len(values) > len(datasets):
+            raise DanluError(
+                f"The input '{name}' has {len(values)} values, but {counted(len(datasets), 'dataset')} "
+                f"{'is' if len(datasets) == 1 else 'are'} wired. Give one for each, in the order of the sockets."
+            )
+    parts: list[Dataset] = []
+    for number, dataset in enumerate(datasets):
+        factor = weights[number] if number < len(weights) else 1.0
+        role = roles[number] if number < len(roles) else ""
+        trigger = clean_trigger(triggers[number]) if number < len(triggers) else ""
+        parts += [_changed(part, factor, role, trigger) for part in dataset.parts()]
+    return replace(parts[0], joined=tuple(parts[1:]))
+
+
+def _changed(part: Dataset, factor: float, role: str, trigger: str) -> Dataset:
+    if role and role not in ROLES:
+        raise DanluError(f"The input 'roles' holds {role!r}; a role is one of {', '.join(ROLES)}.")
+    weight = checked_weight(part.weight * checked_weight(factor, "weights"), "weights")
+    part = replace(part, weight=weight, role=role or part.role)
+    return renamed(part, trigger) if trigger else part
+
+
+def checked_weight(weight: float, name: str = "weight") -> float:
+    if not math.isfinite(weight) or not 1 / LARGEST_WEIGHT <= weight <= LARGEST_WEIGHT:
+        raise DanluError(
+            f"The input '{name}' gives a weight of {weight:g}: it can be {1 / LARGEST_WEIGHT:g} to "
+            f"{LARGEST_WEIGHT:g}. To leave a dataset out, take its wire off."
+        )
+    return weight
+
+
+def renamed(part: Dataset, trigger: str) -> Dataset:
+    """With another trigger: it takes the place of the old one in every caption, else goes in front."""
+
+    def change(_: Dataset, picture: Picture) -> Picture:
+        caption = without_trigger(picture.caption, part.trigger, trigger)
+        return replace(picture, caption=with_trigger(caption, trigger))
+
+    return replace(part.mapped(change), trigger=trigger, report=replace(part.report, trigger=trigger))
+
+
+def whole_repeats(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """Weights turned into whole repeats, as epochs want them, and what became of the ratio.
+
+    Repeats times weight, all times the smallest whole number that brings every ratio within `RATIO_ERROR`. Weights are
+    relative to each other: those of a dataset alone change nothing.
+    """
+    parts = dataset.parts()
+    if len({part.weight for part in parts}) == 1:
+        return dataset, ()
+    asked = sorted({picture.repeats * part.weight for part in parts for picture in part.pictures})
+    factor = _factor(asked)
+    whole = [_times(part, factor) for part in parts]
+    return replace(whole[0], joined=tuple(whole[1:])), (_shares(whole, factor, _error(asked, factor)),)
+
+
+def _factor(asked: Sequence[float]) -> int:
+    factors = range(1, LONGEST_EPOCH + 1)
+    return next((f for f in factors if _error(asked, f) <= RATIO_ERROR), min(factors, key=lambda f: _error(asked, f)))
+
+
+def _error(asked: Sequence[float], factor: int) -> float:
+    return max(abs(_whole(value * factor) / (value * factor) - 1) for value in asked)
+
+
+def _whole(value: float) -> int:
+    return max(1, round(value))
+
+
+def _times(part: Dataset, factor: int) -> Dataset:
+    pictures = tuple(replace(p, repeats=_whole(p.repeats * part.weight * factor)) for p in part.pictures)
+    return replace(part, pictures=pictures, weight=1.0)
+
+
+def _shares(parts: Sequence[Dataset], factor: int, error: float) -> str:
+    """ "Weights: cats 67 %, heads 33 % of an epoch, which is 2 times as long"."""
+    counts = [sum(picture.repeats for picture in part.pictures) for part in parts]
+    named = [f"{part.folder.name} {100 * n / sum(counts):.0f} %" for part, n in zip(parts, counts, strict=True)]
+    longer = f", which is {factor} times as long" if factor > 1 else ""
+    off = f" (repeats are whole: up to {100 * error:.0f} % off)" if error > RATIO_ERROR else ""
+    return f"Weights: {', '.join(named)} of an epoch{longer}{off}"
+
+
+def described(dataset: Dataset) -> str:
+    """What each part of a joined dataset is, for the node."""
+    parts = dataset.parts()
+    lines = [f"{counted(len(parts), 'dataset')}, {counted(sum(len(part.pictures) for part in parts), 'image')}"]
+    for part in parts:
+        weight = f", weight {part.weight:g}" if part.weight != 1 else ""
+        lines.append(f"{part.folder.name} ({part.role}{weight}): {part.report.summary()}")
+    for role in ROLES:
+        some = dataset.of_role(role)
+        notes = whole_repeats(some)[1] if some else ()
+        lines += [note if role == "train" else f"{role.capitalize()}: {note}" for note in notes]
+    if dataset.of_role("train") is None:
+        lines.append("None has the role train: nothing would be trained")
+    return "\n".join(lines)
