@@ -1,0 +1,67 @@
+"""A captioner's model under the host's memory management: other models may take its place, and it theirs."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import CoreModelPatcher
+from torch import Tensor, nn
+
+
+class Holder(nn.Module):
+    """A plain module around the model: the host's patcher writes `device` on it, which a model of transformers has as
+    a read-only property."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+        self.device: torch.device | None = None
+
+
+class HostHome:
+    """`captioning.home.Home`: one model at a time."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        """`device`: in place of the one that the host computes on."""
+        self._device = device
+        self.patcher: CoreModelPatcher | None = None
+
+    def ready(self, model: nn.Module, needed: int) -> torch.device:
+        """Loads it whole: layers that are not the host's cannot borrow weights one by one."""
+        if self.patcher is None or self.patcher.model.inner is not model:
+            self.patcher = self._patcher(model)
+        management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+        return torch.device(self.patcher.load_device)
+
+    def leave(self, model: nn.Module) -> None:
+        """Off the device, and out of the host's list."""
+        if self.patcher is None or self.patcher.model.inner is not model:
+            return
+        others = [loaded for loaded in management.current_loaded_models if loaded.model is not self.patcher]
+        management.free_memory(1e30, torch.device(self.patcher.load_device), keep_loaded=others)
+        self.patcher = None
+        gc.collect()
+        management.soft_empty_cache()
+
+    def check(self) -> None:
+        management.throw_exception_if_processing_interrupted()
+
+    def _patcher(self, model: nn.Module) -> CoreModelPatcher:
+        return CoreModelPatcher(
+            Holder(model),
+            load_device=self._device or management.get_torch_device(),
+            offload_device=management.unet_offload_device(),
+            size=sum(tensor.nbytes for tensor in _tensors(model)),
+        )
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Every weight once: the host would count tied ones again and again."""
+    seen: set[int] = set()
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            yield tensor
