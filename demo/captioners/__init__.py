@@ -1,0 +1,1 @@
+"""Captioners of a megabyte, trained from nothing, that caption coloured squares right."""
