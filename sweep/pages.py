@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lettering import font, text_size, wrapped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,8 +16,6 @@ LARGEST_CELL, SMALLEST_CELL = 512, 128
 LARGEST_PAGE = 4096
 """Pixels of either side, more or less: what browsers and viewers open without trouble."""
 GAP, TITLE = 8, 40
-_ASIAN = ("NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "msyh.ttc", "PingFang.ttc", "wqy-zenhei.ttc")
-"""Fonts with Chinese letters that systems bring along; Pillow's own has none."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class _Layout:
         widest, highest = max(w for w, _ in sizes), max(h for _, h in sizes)
         scale = min(1.0, LARGEST_CELL * max(1, _most(cells)) / widest, LARGEST_CELL / highest)
         width, height = max(SMALLEST_CELL, round(widest * scale)), max(SMALLEST_CELL, round(highest * scale))
-        side = 2 * GAP + max([_text_size(_wrapped(row, 300))[0] for row in rows], default=0)
-        head = 2 * GAP + max([_text_size(_wrapped(column, width))[1] for column in columns], default=0)
+        side = 2 * GAP + max([text_size(wrapped(row, 300))[0] for row in rows], default=0)
+        head = 2 * GAP + max([text_size(wrapped(column, width))[1] for column in columns], default=0)
         caption = 24 if any(cell.caption for cell in cells.values()) else 0
         across = max(1, (LARGEST_PAGE - side) // (width + GAP))
         down = max(1, (LARGEST_PAGE - head - TITLE) // (height + caption + GAP))
@@ -82,22 +82,22 @@ def _page(title: str, columns: Sequence[str], rows: Sequence[str], cells: Cells,
 
     page = Image.new("RGB", layout.size, PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, TITLE / 2), title, GREY, _font(title, 18), anchor="lm")
+    draw.text((GAP, TITLE / 2), title, GREY, font(title, 18), anchor="lm")
     for x, column in enumerate(columns):
         middle = layout.side + x * (layout.width + GAP) + layout.width / 2
-        text = _wrapped(column, layout.width)
-        draw.multiline_text((middle, TITLE + layout.head / 2), text, INK, _font(text), anchor="mm", align="center")
+        text = wrapped(column, layout.width)
+        draw.multiline_text((middle, TITLE + layout.head / 2), text, INK, font(text), anchor="mm", align="center")
     for y, row in enumerate(rows):
         upper = TITLE + layout.head + y * (layout.height + layout.caption + GAP)
-        text = _wrapped(row, 300)
-        draw.multiline_text((GAP, upper + layout.height / 2), text, INK, _font(text), anchor="lm")
+        text = wrapped(row, 300)
+        draw.multiline_text((GAP, upper + layout.height / 2), text, INK, font(text), anchor="lm")
         for x, column in enumerate(columns):
             shown = cells.get((column, row))
             if shown:
                 place = (layout.side + x * (layout.width + GAP), upper)
                 page.paste(_fitted(shown.pictures, layout), place)
                 caption = (place[0] + layout.width / 2, upper + layout.height + layout.caption / 2)
-                draw.text(caption, shown.caption, GREY, _font(shown.caption), anchor="mm")
+                draw.text(caption, shown.caption, GREY, font(shown.caption), anchor="mm")
     return page
 
 
@@ -124,45 +124,3 @@ def _fitted(pictures: Sequence[Image], layout: _Layout) -> Image:
         cell.paste(smaller, (left, (layout.height - size[1]) // 2))
         left += size[0]
     return cell
-
-
-def _font(text: str, size: int = 16) -> Any:
-    from PIL import ImageFont
-
-    for name in _ASIAN if not text.isascii() and any(ord(letter) > 0x2E7F for letter in text) else ():
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
-
-
-def _text_size(text: str) -> tuple[int, int]:
-    from PIL import Image, ImageDraw
-
-    box = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, _font(text))
-    return round(box[2]), round(box[3])
-
-
-def _wrapped(text: str, width: int) -> str:
-    """In lines of at most `width` pixels; words longer than that are cut."""
-    font = _font(text)
-    found: list[str] = [""]
-    for word in _pieces(text, font, width):
-        longer = f"{found[-1]} {word}" if found[-1] else word
-        if font.getlength(longer) <= width:
-            found[-1] = longer
-        else:
-            found.append(word)
-    return "\n".join(line for line in found if line)
-
-
-def _pieces(text: str, font: Any, width: int) -> list[str]:
-    pieces = []
-    for word in text.split():
-        while font.getlength(word) > width and len(word) > 1:
-            cut = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
-            pieces.append(word[:cut])
-            word = word[cut:]
-        pieces.append(word)
-    return pieces
