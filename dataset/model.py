@@ -63,6 +63,12 @@ class Picture:
     """What was found or written about the first of `befores`."""
     clip: Clip | None = None
     """Set when `path` is a video."""
+    captioner: str = ""
+    """What wrote `body`: `captioning.captioner.Captioner.identity`; empty: the user."""
+    seed: int | None = None
+    """The one that the captioner wrote it with."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """What `caption` was composed of besides `body`: (name, text) of trigger, prefix, suffix, template ..."""
 
 
 @dataclass(frozen=True)
