@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,25 +15,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..dataset.captions import with_trigger, without_trigger
-from ..dataset.files import file_digest
+from ..dataset.captions import with_trigger
 from ..dataset.images import UnreadableImage, open_rgb
-from ..dataset.joining import whole_repeats
 from ..dataset.masks import open_mask
 from ..dataset.model import Dataset, Picture, counted, listed
-from ..dataset.variants import shuffled_tags
 from ..errors import DanluError
-from .buckets import Buckets, Fit, parse_resolutions, step_for
+from .buckets import Fit
 from .cache import DiskCache, digest
-from .data import Conditioning, Entry, Size, TrainingData
+from .data import Conditioning, Entry, TrainingData
+from .jobs import EncodeOptions, Job, plan
 from .reporter import Reporter
 
 log = logging.getLogger(__name__)
-
-RECIPE = "1"
-"""Part of every key: raise it when pictures are resized or encoded differently."""
-MUCH_CROPPED = 0.25
-MOST_VARIANTS = 64
 
 
 class Encoder(Protocol):
@@ -52,43 +44,6 @@ class Encoder(Protocol):
         ...
 
     def encode_caption(self, caption: str) -> Conditioning: ...
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    resolution: str = "auto"
-    bucket_step: int = 64
-    flip: bool = False
-    upscale_small: bool = False
-    shuffle_tags: bool = False
-    keep_tokens: int = 0
-    """Tags at the start of a caption that keep their place."""
-    caption_variants: int = 8
-    """Orders of tags that are encoded for each caption."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture at one size."""
-
-    picture: Picture
-    image_key: str
-    fit: Fit
-    role: str
-    captions: tuple[str, ...]
-    class_captions: tuple[str, ...]
-    """`captions` with the class word in place of the trigger; empty where they hold no trigger."""
-
-    def key(self, vae_identity: str, flipped: bool) -> str:
-        fit = self.fit
-        return digest(RECIPE, self.image_key, fit.resized, fit.crop, fit.target, flipped, vae_identity)
-
-    def mask_key(self, vae_identity: str) -> str | None:
-        if self.picture.mask is None or self.role == "regularisation":
-            return None
-        kind = "alpha" if self.picture.mask == self.picture.path else "mask"
-        fit = self.fit
-        return digest(RECIPE, kind, content_key(self.picture.mask), fit.resized, fit.crop, fit.target, vae_identity)
 
 
 def encode_dataset(
@@ -197,106 +152,6 @@ def describe(data: TrainingData) -> str:
     named = [f"{width}x{height}: {count}" for (height, width), count in sizes.most_common()]
     first = f"{counted(data.image_count, 'image')} in {counted(len(sizes), 'size')} ({listed(named)})"
     return "\n".join((first, *data.notes))
-
-
-def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[list[Job], list[str]]:
-    """What will be encoded at which size, and what the user should know about it."""
-    _check_options(options)
-    _, unit = step_for(encoder.native_resolution, options.bucket_step, encoder.factor)
-    dataset, remarks = whole_repeats(dataset)
-    pictures = [(part, picture) for part in _labelled(dataset) for picture in part.pictures]
-    originals = [picture.size for _, picture in pictures]
-    resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
-    jobs: list[Job] = []
-    small: list[str] = []
-    for part, picture in pictures:
-        fits = _fits(picture.size, resolutions, options, encoder.factor)
-        if not fits:
-            small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
-        captions = _captions(picture.caption, part, options)
-        classes = _class_captions(captions, part)
-        jobs += [Job(picture, content_key(picture.path), fit, part.role, captions, classes) for fit in fits]
-    if not jobs:
-        raise DanluError(
-            f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
-            "Use larger pictures, or turn on 'upscale_small' on Encode Dataset (Danlu)."
-        )
-    return jobs, [*remarks, *_plan_notes(jobs, small, unit, resolutions, options)]
-
-
-def _labelled(dataset: Dataset) -> tuple[Dataset, ...]:
-    """The parts; where there are several, pictures say their folder: each may have a 1.png."""
-    parts = dataset.parts()
-    if len(parts) == 1:
-        return parts
-    return tuple(part.mapped(lambda of, p: replace(p, name=f"{of.folder.name}/{p.name}")) for part in parts)
-
-
-def _check_options(options: EncodeOptions) -> None:
-    if options.keep_tokens < 0:
-        raise DanluError(f"The input 'keep_tokens' is {options.keep_tokens}: give 0 or more.")
-    if not 1 <= options.caption_variants <= MOST_VARIANTS:
-        raise DanluError(
-            f"The input 'caption_variants' is {options.caption_variants}: give 1 to {MOST_VARIANTS}, each of which is "
-            "encoded."
-        )
-
-
-def _captions(caption: str, dataset: Dataset, options: EncodeOptions) -> tuple[str, ...]:
-    if not options.shuffle_tags:
-        return (caption,)
-    return shuffled_tags(caption, dataset.trigger, options.keep_tokens, options.caption_variants)
-
-
-def _class_captions(captions: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
-    found = tuple(without_trigger(caption, dataset.trigger, dataset.class_word) for caption in captions)
-    return () if found == captions or dataset.role == "regularisation" else found
-
-
-def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:
-    """One for each resolution, but only once each size: a small picture is no larger at a larger resolution."""
-    found: dict[Size, Fit] = {}
-    for resolution in resolutions:
-        step, unit = step_for(resolution, options.bucket_step, factor)
-        fit = Buckets(resolution, step, unit, options.upscale_small).fit(original)
-        if fit:
-            found.setdefault(fit.target, fit)
-    return list(found.values())
-
-
-def _plan_notes(
-    jobs: list[Job], small: list[str], unit: int, resolutions: Sequence[int], options: EncodeOptions
-) -> list[str]:
-    notes = []
-    if options.resolution.strip().lower() in ("", "auto"):
-        notes.append(f"Resolution auto: {resolutions[0]}")
-    if small:
-        notes.append(f"Skipped, smaller than {unit} pixels: {listed(small)}")
-    enlarged = _unique(job.picture.name for job in jobs if job.fit.resized[0] > job.picture.size[0])
-    if enlarged:
-        notes.append(f"Enlarged: {listed(enlarged)}")
-    cropped = _unique(job.picture.name for job in jobs if _lost(job.fit) > MUCH_CROPPED)
-    if cropped:
-        notes.append(f"More than a quarter cropped, too long and thin: {listed(cropped)}")
-    counts = Counter({job.picture.path: job.image_key for job in jobs}.values())
-    doubles = sum(count - 1 for count in counts.values())
-    if doubles:
-        notes.append(f"{counted(doubles, 'image')} the same as another")
-    return notes
-
-
-def content_key(path: Path) -> str:
-    """Hash of a file's bytes."""
-    try:
-        stat = path.stat()
-        return _content_key(path, stat.st_mtime_ns, stat.st_size)
-    except OSError as error:
-        raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
-
-
-@lru_cache(maxsize=100_000)
-def _content_key(path: Path, _mtime: int, _size: int) -> str:
-    return file_digest(path)
 
 
 def _encode_pictures(
@@ -414,11 +269,3 @@ def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]
 def _fingerprint(entries: tuple[Entry, ...], encoder: Encoder) -> str:
     nameless = [replace(entry, name="") for entry in entries]
     return digest(encoder.vae_identity, encoder.text_identity, nameless)
-
-
-def _lost(fit: Fit) -> float:
-    return 1 - fit.target[0] * fit.target[1] / (fit.resized[0] * fit.resized[1])
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
