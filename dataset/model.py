@@ -31,6 +31,14 @@ class FolderRequest:
     mask_source: str = "none"
     mask_folder: str = ""
     weight: float = 1.0
+    before_folder: str = ""
+    """For an edit: what each picture of `folder`, its goal, was made from; a folder, found as `folder` is."""
+    before_folder_2: str = ""
+    before_folder_3: str = ""
+    swap_pairs: bool = False
+    """`folder` and `before_folder` are the wrong way round."""
+    pairs_checked: bool = False
+    """What looks like a mistake in the pairs is meant."""
 
 
 @dataclass(frozen=True)

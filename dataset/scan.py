@@ -23,6 +23,7 @@ from .images import IMAGE_SUFFIXES, MIN_SIDE, Probe, UnreadableImage, probe
 from .listing import REPEATS_FOLDER, FoundFile, list_files
 from .masks import mask_folder, with_masks
 from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Dataset, FolderRequest, Picture, Report, counted
+from .pairs import before_files, swapped, with_befores
 
 Progress = Callable[[int, int], None]
 
@@ -37,6 +38,7 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
         raise DanluError(f"The input 'mask_source' is {request.mask_source!r}; it can be one of {choices}.")
     if request.role not in ROLES:
         raise DanluError(f"The input 'role' is {request.role!r}; it can be one of {', '.join(ROLES)}.")
+    request = swapped(request)
     found = paths.find(request.folder, request.roots)
     folder = _unpacked(found, request) if found.is_file() else found
     files = list_files(folder, request.recursive)
@@ -44,23 +46,27 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     if not images:
         raise DanluError(_no_images(found, folder, files, request.recursive))
     loader = _Loader(request, files)
-    pictures = loader.load(images, progress or (lambda done, total: None))
+    progress = progress or (lambda done, total: None)
+    pictures = loader.load(images, progress)
     if not pictures:
         problems = "; ".join(loader.report(pictures).warnings()[:2])
         raise DanluError(f"No picture in {found} can be used. {problems}. Replace these files.")
+    pictures, told = with_befores(pictures, folder, request, progress)
     pictures, remarks = with_masks(pictures, request)
-    loader.notes += remarks
+    loader.notes += [*told, *remarks]
     report = loader.report(pictures)
     return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, one_line(request.class_word))
 
 
 def fingerprint(request: FolderRequest) -> str:
     """Changes when a picture or a caption file is added, removed or edited; reads no file."""
+    request = swapped(request)
     found = paths.find(request.folder, request.roots)
     digest = hashlib.sha256(str(found).encode("utf-8", "surrogatepass"))
     files = [FoundFile(found, "", 1)] if found.is_file() else list_files(found, request.recursive)
     if request.mask_source == "folder":
         files += list_files(mask_folder(request), True)
+    files += before_files(request)
     for file in files:
         stat = file.path.stat()
         line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
