@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .files import file_stat
+
 PLACEHOLDER = re.compile(r"\[trigger\]", re.IGNORECASE)
 CAPTION_SUFFIXES = (".txt", ".caption")
+METADATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 MAX_WORDS = 400
 """More than any text encoder was trained on (512 tokens are about 380 words)."""
 MAX_CHARACTERS = 3000
@@ -21,7 +24,7 @@ class UnreadableCaption(ValueError):
 
 def read_caption(path: Path) -> str:
     """The file's text on one line."""
-    if path.stat().st_size > MAX_BYTES:
+    if file_stat(path).st_size > MAX_BYTES:
         raise UnreadableCaption(f"more than {MAX_BYTES >> 10} KB, not a caption")
     return one_line(decode(path.read_bytes()))
 
@@ -58,7 +61,7 @@ def with_trigger(caption: str, trigger: str) -> str:
     if PLACEHOLDER.search(caption):
         filled = PLACEHOLDER.sub(lambda _: trigger, caption)
         return filled if trigger else _without_gaps(filled)
-    if not trigger or _holds(caption, trigger):
+    if not trigger or holds(caption, trigger):
         return caption
     return f"{trigger}, {caption}" if caption else trigger
 
@@ -87,7 +90,8 @@ def cut(caption: str) -> tuple[str, str | None]:
     return short.rstrip(" ,"), f"{len(caption)} characters, the first {len(short)} are used"
 
 
-def _holds(caption: str, trigger: str) -> bool:
+def holds(caption: str, trigger: str) -> bool:
+    """Whether the trigger is in there as a word of its own, whatever its case."""
     return re.search(_pattern(trigger), caption, re.IGNORECASE) is not None
 
 
