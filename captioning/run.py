@@ -209,7 +209,7 @@ class _Pace:
     def line(self) -> str:
         each = (time.monotonic() - self._start) / max(1, self.done - self._first)
         speed = f"{1 / max(each, 1e-9):.1f} pictures/s" if each < 1 else f"{each:.1f} s a picture"
-        return f"{self.done} / {self.total} · {speed} · {_duration(each * (self.total - self.done))} left"
+        return f"{self.done} / {self.total} · {speed} · {duration(each * (self.total - self.done))} left"
 
 
 def _opened_ahead(waiting: list[_Opened], size: int) -> Iterator[list[_Opened]]:
@@ -254,7 +254,8 @@ def _make_room() -> None:
         torch.cuda.empty_cache()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """ "1 h 05 min", "3 min 20 s", "7 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
