@@ -32,22 +32,11 @@ from .reporter import Command, Paused, Reporter
 from .rng import derive_seed, kept_generators
 from .rows import Batch, RowMaker, joined
 from .shortage import OutOfMemory, explained, is_out_of_memory
+from .step_log import Losses, StepLog
 from .text import TrainedText
 from .watch import Diverged, Watch, check_finite
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StepLog:
-    """What a finished step leaves behind."""
-
-    step: int
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    prior_loss: float = 0.0
-    """Mean over the prior rows, before its weight: how far the model has moved where it should not."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +48,6 @@ class Start:
     """The same run: bit for bit as if it had never stopped. Else the settings may be others."""
     optimizer: bool = True
     """Whether the optimizer's state is taken over, where not exact."""
-
-
-@dataclass
-class Losses:
-    """Means over the rows of a step."""
-
-    rows: float = 0.0
-    prior: float = 0.0
 
 
 @dataclass
@@ -210,7 +191,7 @@ class Trainer:
         self._done = None
         optimization.step()
         self._step = self._done = step
-        return StepLog(step, loss.rows, rate, grad_norm, loss.prior)
+        return StepLog(step, loss.rows, rate, grad_norm, loss.prior, tuple(loss.drawn))
 
     def finish(self) -> None:
         """Training ends after the step that runs, as when the user says so."""
@@ -295,23 +276,32 @@ class Trainer:
             rows_in_step = len(indices) * self.config.batch_size
             if self.prior:
                 priors = self.prior.batches(self.rows, step, first_row, entries)
-                self._backward_with(batch, rows_in_step, priors, self.prior, found)
+                self._backward_with(batch, entries, rows_in_step, priors, self.prior, found)
             else:
-                found.rows += self._backward(batch, rows_in_step)
+                found.rows += self._backward(batch, entries, rows_in_step, found)
         return found
 
-    def _backward(self, batch: Batch, rows_in_step: int) -> float:
+    def _backward(self, batch: Batch, entries: Sequence[Entry], rows_in_step: int, found: Losses) -> float:
         """Backward of the rows' part of a mean over `rows_in_step`; that part."""
         total = 0.0
         for rows in self.model.groups(batch.rows, batch.latent.shape):
+            part = batch.select(rows)
             with mutation_allowed() if self._mutates else nullcontext():
-                loss = self.loss(batch.select(rows)) * (len(rows) / rows_in_step)
+                losses = self._row_losses(part)
+                loss = losses.mean() * (len(rows) / rows_in_step)
                 self._scaled(loss).backward()
             total += loss.item()
+            found.note([entries[i] for i in rows], part.sigma, losses)
         return total
 
     def _backward_with(
-        self, batch: Batch, rows_in_step: int, priors: Iterator[Batch], prior: Prior, found: Losses
+        self,
+        batch: Batch,
+        entries: Sequence[Entry],
+        rows_in_step: int,
+        priors: Iterator[Batch],
+        prior: Prior,
+        found: Losses,
     ) -> None:
         """As `_backward`, with prior rows: in the same pass where they are of the same size."""
         together = [replace(batch, wanted=self._target(batch), share=_shares(batch, 1.0 / rows_in_step))]
@@ -325,6 +315,8 @@ class Trainer:
                 with mutation_allowed() if self._mutates else nullcontext():
                     losses = self._row_losses(part)
                     self._scaled((losses * part.share).sum()).backward()
+                own = [k for k, i in enumerate(indices) if i < trained]
+                found.note([entries[indices[k]] for k in own], part.sigma[own], losses[own])
                 for i, loss in zip(indices, losses.tolist(), strict=True):
                     if i < trained:
                         found.rows += loss / rows_in_step

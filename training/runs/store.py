@@ -276,7 +276,7 @@ class RunStore:
         return sum(file.stat().st_size for file in self.folder.glob("*/*.safetensors"))
 
     def append_log(self, entry: StepLog) -> None:
-        self.log.append(vars(entry))
+        self.log.append({name: value for name, value in vars(entry).items() if name != "rows" or value})
 
     def losses(self, until: int) -> list[float]:
         """Loss of steps 1 to `until`, from the log."""
