@@ -8,8 +8,9 @@ keys, and copies that are equal are one node.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ import folder_paths
 import nodes as host_nodes
 import torch
 from comfy.cli_args import args
+from comfy_execution.graph import get_input_info
 from PIL import Image
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from ..errors import DanluError
 from ..sweep.cells import Cell, LoopPlan
 from ..sweep.expand import GRID, Body, Copy, find_body, is_link, signature
 from ..sweep.pages import Shown, draw_pages
+from ..sweep.spill import on_disk, spill
 from ..sweep.store import CellStore, Done, note_of, plain_name, save_png
 from ..training.reporter import duration
 from .loop_files import named_file
@@ -35,6 +38,10 @@ from .paths import system_folder
 from .report import NodeReporter
 
 CELL, STORE, PAGES, HOLD, HELD = "DanluGridCell", "DanluGridStore", "DanluGridPages", "DanluGridHold", "DanluGridHeld"
+
+ROWS = 256
+"""Of a page that are held as numbers at a time."""
+log = logging.getLogger(__name__)
 
 Entry = dict[str, str]
 """A picture as the host's front end knows it."""
@@ -136,7 +143,8 @@ class RunningLoop:
         inputs = {"running": self, "number": number, "image": copy.ends["image"]}
         if "label" in copy.ends:
             inputs["label"] = copy.ends["label"]
-        inputs |= {f"after_{n}": link for n, link in enumerate(copy.before_hanging)}
+        # What hangs off comes before the picture is stored, and all that was made on the way is put aside after it.
+        inputs |= {f"after_{n}": link for n, link in enumerate([*copy.before_hanging, *copy.results(_is_lazy)])}
         nodes = {
             **copy.nodes,
             **self._holders(prefix),
@@ -145,8 +153,9 @@ class RunningLoop:
         new = {name: node for name, node in nodes.items() if not graph.has_node(name)}
         return Expansion(new, [f"{prefix}store{number}", 0])
 
-    def keep(self, number: int, images: Sequence[Tensor], label: str) -> list[Entry]:
-        """Stores what was made of a cell. `images`: batches (B, height, width, channels) of 0 to 1."""
+    def keep(self, number: int, images: Sequence[Tensor], label: str, made: Any = ()) -> list[Entry]:
+        """Stores what was made of a cell. `images`: batches (B, height, width, channels) of 0 to 1; `made`: all that
+        the cell's nodes gave, which the host would hold in memory until the prompt ends."""
         cell = self.now(number)
         seconds = time.monotonic() - self.started
         pictures = [Image.fromarray(array) for batch in images for array in arrays(batch)]
@@ -159,6 +168,10 @@ class RunningLoop:
         self.seconds.append(seconds)
         self.waiting.discard(number)
         self.tell()
+        try:
+            spill([images, made], _spilled())
+        except OSError as error:
+            log.warning("Pictures stay in memory, %s cannot be written to: %s", _spilled(), error)
         return _entries(done.files)
 
     def pages(self) -> tuple[Tensor, list[Entry]]:
@@ -169,22 +182,23 @@ class RunningLoop:
             names[planned.column] = cell.column
             done = self.done(cell)
             if done is not None:
-                pictures = tuple(Image.open(file).convert("RGB") for file in done.files)
-                cells[cell.column, cell.row] = Shown(pictures, done.label)
+                cells[cell.column, cell.row] = Shown(done.files, done.label)
         for place, array in self.plan.pictures.items():
-            cells[place] = Shown((Image.fromarray(array).convert("RGB"),))
+            cells[place] = Shown((array,))
         columns = list(dict.fromkeys(names.get(column, column) for column in self.plan.columns))
-        drawn = draw_pages(self.plan.name, columns, self.plan.rows, cells)
+        files: list[Path] = []
+        drawn = on_disk(self._saved(draw_pages(self.plan.name, columns, self.plan.rows, cells), files), _spilled())
         self.tell()
-        return torch.stack([_tensor(page) for page in drawn]), self._saved(drawn)
+        return drawn.view(len(files), -1, *drawn.shape[1:]), _entries(files)
 
-    def _saved(self, pages: Sequence[Image.Image]) -> list[Entry]:
+    def _saved(self, pages: Iterable[Image.Image], files: list[Path]) -> Iterator[Tensor]:
+        """Rows of pixels of one page after the other, each of which is saved first."""
         folder = self.store.output / "danlu" / plain_name(self.plan.name)
-        stem = f"grid_{self._shared[:8]}"
-        files = [folder / f"{stem}_{number}.png" for number in range(1, len(pages) + 1)]
-        for file, page in zip(files, pages, strict=True):
-            save_png(file, page, self.texts)
-        return _entries(files)
+        for number, page in enumerate(pages, 1):
+            files.append(folder / f"grid_{self._shared[:8]}_{number}.png")
+            save_png(files[-1], page, self.texts)
+            for top in range(0, page.height, ROWS):
+                yield _tensor(page.crop((0, top, page.width, min(top + ROWS, page.height))))
 
     # Values of the nodes around, where the host keeps none
 
@@ -223,6 +237,17 @@ class RunningLoop:
 
 def _key(link: Sequence[Any]) -> str:
     return f"{link[0]}:{link[1]}"
+
+
+def _spilled() -> Path:
+    """The host empties its folder of temporary files when it starts and ends."""
+    return Path(folder_paths.get_temp_directory()) / "danlu"
+
+
+def _is_lazy(class_type: str, name: str) -> bool:
+    """Whether the host asks the node first if it needs this input."""
+    *_, options = get_input_info(host_nodes.NODE_CLASS_MAPPINGS[class_type], name, None)
+    return bool(options and options.get("lazy"))
 
 
 def _is_output(class_type: str) -> bool:

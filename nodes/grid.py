@@ -102,7 +102,7 @@ class DanluGridStore(io.ComfyNode):
         cls, running: list[Any], number: list[int], image: list[Any], label: Any = None, **after: Any
     ) -> io.NodeOutput:
         """`after`: what is done first, so that nodes that hang off the loop run within its cell."""
-        entries = running[0].keep(number[0], image, str(label[0]) if label else "")
+        entries = running[0].keep(number[0], image, str(label[0]) if label else "", after)
         return io.NodeOutput(number[0], ui={"images": entries})
 
 

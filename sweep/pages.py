@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from ..lettering import font, text_size, wrapped
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
 INK, GREY, PAPER = (30, 30, 34), (120, 120, 126), (255, 255, 255)
@@ -17,12 +19,15 @@ LARGEST_PAGE = 4096
 """Pixels of either side, more or less: what browsers and viewers open without trouble."""
 GAP, TITLE = 8, 40
 
+Source = Union[Path, "Image", "np.ndarray"]
+"""Of a picture; a file is read when its page is drawn, and an array is (height, width, 3) of 0 to 255."""
+
 
 @dataclass(frozen=True)
 class Shown:
     """What stands in a cell."""
 
-    pictures: tuple[Image, ...]
+    pictures: tuple[Source, ...]
     caption: str = ""
 
 
@@ -30,18 +35,16 @@ Cells = Mapping[tuple[str, str], Shown]
 """(column, row) -> what stands there; a missing one stays empty."""
 
 
-def draw_pages(title: str, columns: Sequence[str], rows: Sequence[str], cells: Cells) -> list[Image]:
-    """All of the same size, each with the labels of its columns and rows."""
+def draw_pages(title: str, columns: Sequence[str], rows: Sequence[str], cells: Cells) -> Iterator[Image]:
+    """All of the same size, each with the labels of its columns and rows; drawn one after the other."""
     layout = _Layout.of(columns, rows, cells)
     pages = []
     for top in range(0, len(rows), layout.rows):
         for left in range(0, len(columns), layout.columns):
             shown = columns[left : left + layout.columns], rows[top : top + layout.rows]
             pages.append((shown[0], shown[1]))
-    return [
-        _page(f"{title}   {number} / {len(pages)}" if len(pages) > 1 else title, *labels, cells, layout)
-        for number, labels in enumerate(pages, 1)
-    ]
+    for number, labels in enumerate(pages, 1):
+        yield _page(f"{title}   {number} / {len(pages)}" if len(pages) > 1 else title, *labels, cells, layout)
 
 
 @dataclass(frozen=True)
@@ -101,16 +104,36 @@ def _page(title: str, columns: Sequence[str], rows: Sequence[str], cells: Cells,
     return page
 
 
-def _strip_size(pictures: Sequence[Image]) -> tuple[int, int]:
+def _opened(source: Source) -> Image:
+    from PIL import Image
+
+    if isinstance(source, Path):
+        with Image.open(source) as picture:
+            return picture.convert("RGB")
+    return source if isinstance(source, Image.Image) else Image.fromarray(source).convert("RGB")
+
+
+def _size(source: Source) -> tuple[int, int]:
+    """(width, height), of a file without reading its pixels."""
+    from PIL import Image
+
+    if isinstance(source, Path):
+        with Image.open(source) as picture:
+            return picture.size
+    return source.size if isinstance(source, Image.Image) else (source.shape[1], source.shape[0])
+
+
+def _strip_size(pictures: Sequence[Source]) -> tuple[int, int]:
     """Of pictures side by side."""
-    return sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
+    sizes = [_size(picture) for picture in pictures]
+    return sum(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 def _most(cells: Cells) -> int:
     return max((len(cell.pictures) for cell in cells.values()), default=1)
 
 
-def _fitted(pictures: Sequence[Image], layout: _Layout) -> Image:
+def _fitted(pictures: Sequence[Source], layout: _Layout) -> Image:
     """Side by side in the middle of a cell, never enlarged."""
     from PIL import Image
 
@@ -118,7 +141,7 @@ def _fitted(pictures: Sequence[Image], layout: _Layout) -> Image:
     scale = min(1.0, layout.width / width, layout.height / height)
     cell = Image.new("RGB", (layout.width, layout.height), PAPER)
     left = (layout.width - round(width * scale)) // 2
-    for picture in pictures:
+    for picture in map(_opened, pictures):
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         smaller = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
         cell.paste(smaller, (left, (layout.height - size[1]) // 2))

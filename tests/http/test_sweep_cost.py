@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from danlu.demo.server import Run
+from danlu.demo.server import Run, node
 from danlu.tests.http.loop_graphs import add_decoder, add_loras, from_folder, plain, shown, sweep
 from danlu.tests.server import Server
 
@@ -61,6 +61,29 @@ def test_memory_does_not_grow_with_the_cells(studio: Server) -> None:
         run = done(studio.run(_sweep("large", PROMPTS, seed=2)))
     assert len(shown(run)) == 40 + 1
     assert many[0] - few[0] < 100 * 2**20, (few, many)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_pictures(studio: Server) -> None:
+    """Forty pictures of 1024 x 1024 of 12 MB each, and as many that they were made from: a gigabyte, were they kept."""
+    add_loras(studio, "blank", 1)
+    done(studio.run(_of_blank_pictures(range(1, 3))))  # whatever is set up once
+    with _highest(studio) as few:
+        done(studio.run(_of_blank_pictures(range(3, 7))))
+    with _highest(studio) as many:
+        run = done(studio.run(_of_blank_pictures(range(7, 47))))
+    assert len(shown(run)) == 40 + 1
+    assert many[0] - few[0] < 100 * 2**20, (few, many)
+
+
+def _of_blank_pictures(colours: range) -> dict[str, Any]:
+    graph = _sweep("blank", ("a",), seed=0, seeds=", ".join(map(str, colours)))
+    for name in ("apply", "text", "empty", "sample", "decode", "decoder"):
+        graph.pop(name)
+    graph["blank"] = node("EmptyImage", width=1024, height=1024, batch_size=1, color=["sweep", 4])
+    graph["invert"] = node("ImageInvert", image=["blank", 0])
+    graph["grid"]["inputs"]["image"] = ["invert", 0]
+    return graph
 
 
 def _sweep(folder: str, prompts: tuple[str, ...], pattern: str = "*", seed: int = 0, **more: Any) -> dict[str, Any]:

@@ -184,3 +184,21 @@ def test_a_label_of_the_users_own_counts() -> None:
         return sign(given(), body(found))
 
     assert labelled("a") != labelled("b")
+
+
+def test_what_a_cell_hands_on_but_nothing_that_is_only_made_when_asked_for() -> None:
+    more = {
+        "other": node("Sharpen", image=["sample", 1]),
+        "switch": node("Switch", on=["sample", 0], off=["other", 0]),
+    }
+    found = graph(**more)
+    found["grid"]["inputs"]["image"] = ["switch", 0]
+    copy = copied(given(), body(found))
+
+    def results(*lazy: str) -> list[tuple[str, int]]:
+        links = copy.results(lambda class_type, name: class_type == "Switch" and name in lazy)
+        return sorted((copy.nodes[source]["class_type"], output) for source, output in links)
+
+    always = [("Apply", 0), ("Lora", 0), ("Sample", 0), ("Switch", 0), ("Text", 0)]
+    assert results("off") == always
+    assert results() == sorted([*always, ("Sample", 1), ("Sharpen", 0)])

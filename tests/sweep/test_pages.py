@@ -63,7 +63,7 @@ def test_several_pictures_of_a_cell_stand_side_by_side() -> None:
 def test_many_cells_make_several_pages_of_one_size() -> None:
     columns, rows = [f"c{n}" for n in range(12)], [f"r{n}" for n in range(9)]
     cells = {(c, r): shown(COLOURS[0], (512, 512)) for c in columns for r in rows}
-    pages = draw_pages("t", columns, rows, cells)
+    pages = list(draw_pages("t", columns, rows, cells))
     assert len(pages) == 4 and len({page.size for page in pages}) == 1
     assert max(pages[0].size) <= LARGEST_PAGE
     assert sum(count(page, COLOURS[0]) for page in pages) == 12 * 9 * 512 * 512
