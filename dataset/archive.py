@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DanluError
-from .captions import CAPTION_SUFFIXES
+from .captions import CAPTION_SUFFIXES, METADATA_SUFFIXES
 from .files import file_digest
-from .images import IMAGE_SUFFIXES
+from .images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-WANTED = (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES)
+WANTED = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *CAPTION_SUFFIXES, *METADATA_SUFFIXES)
 UTF8_NAMES, ENCRYPTED = 0x800, 0x1
 CHUNK = 1 << 20
 

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from .images import UnreadableImage
+from .files import file_stat
+from .images import VIDEO_SUFFIXES, UnreadableImage
 from .model import Clip
 
 if TYPE_CHECKING:
     import av.container
     import av.video
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+__all__ = ["VIDEO_SUFFIXES", "first_frame", "frames", "probe_clip"]
 MOST_PIXELS = 8192 * 8192
 """Of one frame: above that it is a mistake or an attack."""
 
 
 def probe_clip(path: Path) -> tuple[Clip, tuple[int, int]]:
     """Length and upright (height, width). Reads the whole file, but decodes its first frame only."""
-    stat = path.stat()
+    stat = file_stat(path)
     return _probe_clip(path, stat.st_mtime_ns, stat.st_size)
 
 

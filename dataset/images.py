@@ -12,10 +12,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif")
+from .files import file_stat, why_unread
+
+IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 MIN_SIDE = 8
 """Below this there is not one latent pixel."""
 ORIENTATION_TAG = 0x0112
+LARGE = 64_000_000
+"""Pixels, from which on a picture has to have bytes for them."""
+MOST_PIXELS_PER_BYTE = 200
+"""A photo has less than 20, a flat drawing less than 100. Files made to fill the memory have up to 8,000."""
 BACKGROUND = (255, 255, 255)
 SHEET_BACKGROUND = (32, 32, 36)
 
@@ -35,7 +42,7 @@ class Probe:
 
 def probe(path: Path) -> Probe:
     """Size of a picture, after decoding all of it, so that a file cut off does not fail in the middle of work."""
-    stat = path.stat()
+    stat = file_stat(path)
     return _probe(path, stat.st_mtime_ns, stat.st_size)
 
 
@@ -57,10 +64,14 @@ def _probe(path: Path, _mtime: int, length: int) -> Probe:
 
 
 def open_rgb(path: Path, at_least: int | None = None) -> Image.Image:
-    """The upright picture as 8-bit RGB; what is transparent becomes white.
+    """The upright picture as 8-bit RGB; what is transparent becomes white. Of a video, the first frame.
 
     With `at_least` a JPEG may come smaller, by a power of two, when its sides stay above that: much faster.
     """
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        from .clips import first_frame
+
+        return first_frame(path)
     try:
         with opened(path) as image:
             if at_least:
@@ -72,9 +83,16 @@ def open_rgb(path: Path, at_least: int | None = None) -> Image.Image:
 
 
 def opened(path: Path) -> Image.Image:
+    """Lazily; raises OSError, UnreadableImage or what Pillow does."""
+    length = file_stat(path).st_size
     with warnings.catch_warnings():  # a large picture is no news; far too large ones raise
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
+        image = Image.open(path)
+    pixels = image.width * image.height
+    if pixels > LARGE and pixels > MOST_PIXELS_PER_BYTE * length:
+        image.close()
+        raise UnreadableImage(f"{pixels // 1_000_000} megapixels in {length >> 10} KB: no photo. Make it smaller")
+    return image
 
 
 def reason(error: Exception) -> UnreadableImage:
@@ -86,6 +104,8 @@ def reason(error: Exception) -> UnreadableImage:
         return UnreadableImage("too many pixels; make it smaller")
     if isinstance(error, OSError) and "truncated" in str(error):
         return UnreadableImage("the file is cut off")
+    if isinstance(error, OSError) and error.errno is not None:
+        return UnreadableImage(why_unread(error))
     return UnreadableImage(f"broken: {error}" if str(error) else f"broken: {type(error).__name__}")
 
 

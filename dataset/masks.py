@@ -67,7 +67,7 @@ def _of_folder(request: FolderRequest) -> dict[str, FoundFile]:
 
 def _mask(picture: Picture, found: dict[str, FoundFile] | None) -> Path | None:
     if found is None:
-        return picture.path if _has_alpha(picture.path) else None
+        return picture.path if not picture.clip and _has_alpha(picture.path) else None
     mask = found.get(FoundFile(picture.path, picture.name, 1).stem) or found.get(picture.path.stem.casefold())
     return None if mask is None else mask.path
 

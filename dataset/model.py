@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROLES = ("train", "regularisation", "validation")
 MASK_SOURCES = ("none", "folder", "alpha")
-CAPTION_SOURCES = ("auto", "txt", "filename", "none")
+CAPTION_SOURCES = ("auto", "txt", "filename", "none", "metadata")
 NAMED_AT_MOST = 8
 
 
@@ -64,7 +64,7 @@ class Picture:
     body: str = ""
     """The caption before trigger, prefix and suffix went in: what a captioner or the user wrote, on one line."""
     text_file: Path | None = None
-    """Where `body` was read from."""
+    """Where `body` was read from: a caption file of its own, or a table (.csv, .jsonl, .json) of many pictures."""
     befores: tuple[Path, ...] = ()
     """For an edit: the pictures that it starts from, in the order of the inputs; this one is the goal (after)."""
     before_body: str = ""

@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ..errors import DanluError
 from . import paths
 from .archive import unpack
-from .captions import (
-    CAPTION_SUFFIXES,
-    UnreadableCaption,
-    clean_trigger,
-    cut,
-    from_file_name,
-    one_line,
-    read_caption,
-    with_trigger,
-)
-from .images import IMAGE_SUFFIXES, MIN_SIDE, Probe, UnreadableImage, probe
-from .listing import REPEATS_FOLDER, FoundFile, list_files
+from .captions import clean_trigger, cut, one_line, with_trigger
+from .clips import probe_clip
+from .files import shown, why_unread
+from .images import IMAGE_SUFFIXES, MIN_SIDE, VIDEO_SUFFIXES, UnreadableImage, probe
+from .joining import checked_weight
+from .listing import OTHER_PICTURES, PICTURE_SUFFIXES, REPEATS_FOLDER, FoundFile, list_files
 from .masks import mask_folder, with_masks
-from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Dataset, FolderRequest, Picture, Report, counted
+from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Clip, Dataset, FolderRequest, Picture, Report, counted, listed
 from .pairs import before_files, swapped, with_befores
+from .texts import Texts
 
 Progress = Callable[[int, int], None]
 
 
 def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dataset:
     """Reads names, sizes and captions; every problem is told before any long work starts."""
-    if request.captions not in CAPTION_SOURCES:
-        choices = ", ".join(CAPTION_SOURCES)
-        raise DanluError(f"The input 'captions' is {request.captions!r}; it can be one of {choices}.")
-    if request.mask_source not in MASK_SOURCES:
-        choices = ", ".join(MASK_SOURCES)
-        raise DanluError(f"The input 'mask_source' is {request.mask_source!r}; it can be one of {choices}.")
-    if request.role not in ROLES:
-        raise DanluError(f"The input 'role' is {request.role!r}; it can be one of {', '.join(ROLES)}.")
-    request = swapped(request)
+    request = swapped(_checked(request))
     found = paths.find(request.folder, request.roots)
     folder = _unpacked(found, request) if found.is_file() else found
     files = list_files(folder, request.recursive)
-    images = [file for file in files if file.suffix in IMAGE_SUFFIXES]
+    images = [file for file in files if file.suffix in PICTURE_SUFFIXES]
     if not images:
         raise DanluError(_no_images(found, folder, files, request.recursive))
-    loader = _Loader(request, files)
+    loader = _Loader(request, files, images)
     progress = progress or (lambda done, total: None)
     pictures = loader.load(images, progress)
     if not pictures:
@@ -55,7 +43,17 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     pictures, remarks = with_masks(pictures, request)
     loader.notes += [*told, *remarks]
     report = loader.report(pictures)
-    return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, one_line(request.class_word))
+    word = one_line(request.class_word)
+    return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, word, weight=request.weight)
+
+
+def _checked(request: FolderRequest) -> FolderRequest:
+    known = {"captions": CAPTION_SOURCES, "mask_source": MASK_SOURCES, "role": ROLES}
+    for name, choices in known.items():
+        if (value := getattr(request, name)) not in choices:
+            raise DanluError(f"The input '{name}' is {value!r}; it can be one of {', '.join(choices)}.")
+    checked_weight(request.weight)
+    return request
 
 
 def fingerprint(request: FolderRequest) -> str:
@@ -68,8 +66,11 @@ def fingerprint(request: FolderRequest) -> str:
         files += list_files(mask_folder(request), True)
     files += before_files(request)
     for file in files:
-        stat = file.path.stat()
-        line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
+        try:
+            stat = file.path.stat()
+            line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
+        except OSError as error:  # a link to nothing: loading tells
+            line = f"{file.name}\0{error.errno}\n"
         digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
@@ -83,97 +84,94 @@ def _unpacked(archive: Path, request: FolderRequest) -> Path:
 def _no_images(found: Path, folder: Path, files: list[FoundFile], recursive: bool) -> str:
     kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     start = f"The input 'folder': there is no picture in {found}"
-    deeper = [] if recursive else [f for f in list_files(folder, True) if f.suffix in IMAGE_SUFFIXES]
+    deeper = [] if recursive else [f for f in list_files(folder, True) if f.suffix in PICTURE_SUFFIXES]
     if deeper:
         count = counted(len(deeper), "picture")
         remedy = "Turn on 'recursive', or give one of those folders."
         return f"{start} itself, but {count} in folders below it. {remedy}"
+    others = [file for file in files if file.suffix in OTHER_PICTURES]
+    if others:
+        return f"{start} of a kind that is read, only {_kinds(others)}. Save them as PNG or JPEG, videos as MP4."
     if files:
         return f"{start}, only {counted(len(files), 'caption file')}. Put the pictures ({kinds}) beside them."
     return f"{start}. Put pictures into it ({kinds}), or give another folder."
 
 
+def _left_out(files: list[FoundFile], pictures: list[FoundFile]) -> list[str]:
+    notes = []
+    others = [file for file in files if file.suffix in OTHER_PICTURES]
+    if others:
+        notes.append(f"Left out, kinds that are not read: {_kinds(others)}. Save them as PNG or JPEG, videos as MP4")
+    unwanted = sum(1 for file in pictures if not file.repeats)
+    if unwanted:
+        notes.append(f"{counted(unwanted, 'image')} left out: in a folder that says 0 repeats")
+    return notes
+
+
+def _kinds(files: list[FoundFile]) -> str:
+    """ "3 .heic, 1 .psd"."""
+    counts = Counter(file.suffix for file in files)
+    return listed([f"{count} {suffix}" for suffix, count in counts.most_common()])
+
+
 class _Loader:
     """Collects pictures and what there is to say about them."""
 
-    def __init__(self, request: FolderRequest, files: list[FoundFile]):
+    def __init__(self, request: FolderRequest, files: list[FoundFile], pictures: list[FoundFile]):
         self.request = request
         self.trigger = clean_trigger(request.trigger)
         self.default = one_line(request.default_caption)
-        self.captions: dict[str, FoundFile] = {}
-        for file in files:
-            better = file.stem not in self.captions or file.suffix == ".txt"
-            if file.suffix in CAPTION_SUFFIXES and better:
-                self.captions[file.stem] = file
+        self.texts = Texts(request.captions, files, pictures)
         self.unreadable: list[tuple[str, str]] = []
         self.small: list[str] = []
         self.missing: list[str] = []
         self.cut: list[tuple[str, str]] = []
         self.animated: list[str] = []
-        self.used: set[str] = set()
-        self.notes: list[str] = []
+        self.notes = _left_out(files, pictures)
 
-    def load(self, images: list[FoundFile], progress: Progress) -> list[Picture]:
+    def load(self, files: list[FoundFile], progress: Progress) -> list[Picture]:
         pictures = []
-        for number, file in enumerate(images):
-            progress(number, len(images))
-            body, source = self._own_text(file)
+        for number, file in enumerate(files):
+            progress(number, len(files))
+            body, source = self.texts.of(file)
             caption = self._caption(file, body)
             found = self._probe(file) if file.repeats else None
             if found:
+                size, clip = found
                 repeats = file.repeats * self.request.repeats
                 pictures.append(
-                    Picture(file.path, file.name, found.size, caption, repeats, body=body, text_file=source)
+                    Picture(file.path, shown(file.name), size, caption, repeats, body=body, text_file=source, clip=clip)
                 )
-        progress(len(images), len(images))
-        left_out = sum(1 for file in images if not file.repeats)
-        if left_out:
-            self.notes.append(f"{counted(left_out, 'image')} left out: in a folder that says 0 repeats")
+        progress(len(files), len(files))
         return pictures
 
-    def _probe(self, file: FoundFile) -> Probe | None:
+    def _probe(self, file: FoundFile) -> tuple[tuple[int, int], Clip | None] | None:
+        """(height, width), and of a video what is known of it; None for what cannot be used."""
+        clip = None
         try:
-            found = probe(file.path)
+            if file.suffix in VIDEO_SUFFIXES:
+                clip, size = probe_clip(file.path)
+            else:
+                found = probe(file.path)
+                size = found.size
+                self.animated += [shown(file.name)] if found.animated else []
         except (UnreadableImage, OSError) as error:
-            self.unreadable.append((file.name, str(error)))
+            why = why_unread(error) if isinstance(error, OSError) else str(error)
+            self.unreadable.append((shown(file.name), why))
             return None
-        height, width = found.size
-        if min(found.size) < MIN_SIDE:
-            self.small.append(f"{file.name} ({width}x{height})")
+        if min(size) < MIN_SIDE:
+            self.small.append(f"{shown(file.name)} ({size[1]}x{size[0]})")
             return None
-        if found.animated:
-            self.animated.append(file.name)
-        return found
+        return size, clip
 
     def _caption(self, file: FoundFile, text: str) -> str:
         if not text and self.request.captions != "none":
-            self.missing.append(file.name)
+            self.missing.append(shown(file.name))
         filled = with_trigger(text or self.default, self.trigger)
         short, how = cut(filled or self._folder_name(file))
         if how:
-            self.cut.append((file.name, how))
+            self.cut.append((shown(file.name), how))
         return short
-
-    def _own_text(self, file: FoundFile) -> tuple[str, Path | None]:
-        """The caption as it was written, and the file that holds it."""
-        if self.request.captions == "filename":
-            return from_file_name(file.path.stem), None
-        if self.request.captions == "none":
-            return "", None
-        # "cat.txt" for "cat.png"; some tools write "cat.png.txt"
-        for key in (file.stem, file.name.casefold()):
-            caption = self.captions.get(key)
-            if caption and (caption.suffix == ".txt" or self.request.captions == "auto"):
-                self.used.add(caption.name)
-                return self._read(caption), caption.path
-        return "", None
-
-    def _read(self, caption: FoundFile) -> str:
-        try:
-            return read_caption(caption.path)
-        except (UnreadableCaption, OSError) as error:
-            self.notes.append(f"Caption {caption.name} is not used: {error}")
-            return ""
 
     def _folder_name(self, file: FoundFile) -> str:
         """kohya's rule for folders like "10_ohwx man", where there is no other text at all."""
@@ -183,8 +181,6 @@ class _Loader:
     def report(self, pictures: list[Picture]) -> Report:
         kept = {picture.name for picture in pictures}
         missing = tuple(name for name in self.missing if name in kept)
-        orphans = tuple(file.name for file in self.captions.values() if file.name not in self.used)
-        takes_files = self.request.captions in ("auto", "txt")
         return Report(
             images=len(pictures),
             captioned=0 if self.request.captions == "none" else len(pictures) - len(missing),
@@ -194,10 +190,10 @@ class _Loader:
             too_small=tuple(self.small),
             without_caption=missing,
             stand_in=self._stand_in(pictures),
-            captions_without_image=orphans if takes_files else (),
+            captions_without_image=self.texts.orphans(),
             cut=tuple((name, how) for name, how in self.cut if name in kept),
             animated=tuple(self.animated),
-            notes=tuple(self.notes),
+            notes=tuple(self.notes + self.texts.remarks()),
         )
 
     def _stand_in(self, pictures: list[Picture]) -> str:
