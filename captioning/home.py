@@ -19,6 +19,10 @@ class Home(Protocol):
         """
         ...
 
+    def make_room(self, size: int) -> torch.device:
+        """The device, with `size` bytes free: for weights that are loaded straight onto it."""
+        ...
+
     def leave(self, model: nn.Module) -> None:
         """The model is not needed any more; the caller drops it after this."""
         ...
@@ -33,6 +37,11 @@ class PlainHome:
 
     def ready(self, model: nn.Module, needed: int) -> torch.device:
         return next(model.parameters()).device
+
+    def make_room(self, size: int) -> torch.device:
+        import torch
+
+        return torch.device("cpu")
 
     def leave(self, model: nn.Module) -> None: ...
 

@@ -36,6 +36,11 @@ class HostHome:
         management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
         return torch.device(self.patcher.load_device)
 
+    def make_room(self, size: int) -> torch.device:
+        device = self._device or management.get_torch_device()
+        management.free_memory(size, device)
+        return device
+
     def leave(self, model: nn.Module) -> None:
         """Off the device, and out of the host's list."""
         if self.patcher is None or self.patcher.model.inner is not model:

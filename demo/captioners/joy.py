@@ -1,6 +1,6 @@
 """A LLaVA of the shape of JoyCaption (SigLIP + Llama, its chat template and special tokens), trained from nothing.
 
-    python -m demo.captioners.joy [--steps 700] [--output demo/captioners/joy-tiny]
+    python -m demo.captioners.joy [--steps 450] [--output demo/captioners/joy-tiny]
 
 Ten minutes on one core. It answers some of JoyCaption's own prompts about a coloured square, with any of the extra
 options; seeds fix the data, the weights come out alike, not bit-identical, on another machine.
@@ -55,6 +55,8 @@ ANSWERS = {
     ("Straightforward", "any"): PLAIN,
     ("Straightforward", "medium-length"): PLAIN,
     ("Straightforward", "short"): SHORT,
+    ("Danbooru tag list", "any"): TAGS,
+    ("Danbooru tag list", "medium-length"): TAGS,
     ("Booru-like tag list", "any"): TAGS,
     ("Booru-like tag list", "medium-length"): TAGS,
 }
@@ -107,7 +109,7 @@ def build() -> tuple[Any, Any]:
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
-        intermediate_size=160,
+        intermediate_size=192,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -198,16 +200,33 @@ def train(model: Any, processor: Any, steps: int, batch: int = 16) -> None:
     model.eval()
 
 
+def save(model: Any, processor: Any, folder: Path) -> None:
+    """In the files of JoyCaption's repository, which versions of transformers before 5 read too."""
+    model.half().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    settings = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    tokenizer.pop("backend", None)
+    files = {
+        "preprocessor_config.json": settings.pop("image_processor"),
+        "processor_config.json": settings,
+        "tokenizer_config.json": {**tokenizer, "tokenizer_class": "PreTrainedTokenizerFast"},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo.captioners.joy", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--output", type=Path, default=HERE / "joy-tiny")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     model, processor = build()
     train(model, processor, options.steps)
-    model.half().save_pretrained(options.output)
-    processor.save_pretrained(options.output)
+    save(model, processor, options.output)
     return 0
 
 
