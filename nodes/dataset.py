@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
+from ._pair_inputs import pair_inputs
 from ._types import CATEGORY, DatasetType, TrainingDataType
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ def _load_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="With mask_source folder: where the masks are, a full path or a name as for folder.",
         ),
+        *pair_inputs(),
     ]
 
 
@@ -316,13 +318,16 @@ def _request(folder: str, **others: Any) -> FolderRequest:
 
 
 def _contact_sheet(dataset: Dataset) -> list[Any]:
-    """The first pictures in one preview: people look before they read."""
+    """The first pictures in one preview, or the first pairs: people look before they read."""
     import numpy as np
     import torch
 
     from ..dataset.images import contact_sheet
+    from ..dataset.pair_sheet import pair_sheet
 
-    sheet = np.asarray(contact_sheet([picture.path for picture in dataset.pictures]), dtype=np.float32) / 255
+    pairs = any(picture.befores for picture in dataset.pictures)
+    image = pair_sheet(dataset.pictures) if pairs else contact_sheet([picture.path for picture in dataset.pictures])
+    sheet = np.asarray(image, dtype=np.float32) / 255
     return ui.PreviewImage(torch.from_numpy(sheet)[None]).as_dict()["images"]
 
 
