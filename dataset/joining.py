@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,6 +44,34 @@ def join(
         trigger = clean_trigger(triggers[number]) if number < len(triggers) else ""
         parts += [_changed(part, factor, role, trigger) for part in dataset.parts()]
     return replace(parts[0], joined=tuple(parts[1:]))
+
+
+def parse_weights(text: str) -> list[float]:
+    """ "1, 0.5" -> [1.0, 0.5]; nothing between commas is 1."""
+    return [_number(part) for part in _listed(text)]
+
+
+def parse_roles(text: str) -> list[str]:
+    return [part.casefold() for part in _listed(text)]
+
+
+def parse_triggers(text: str) -> list[str]:
+    """One a line; empty lines at the end count for nothing."""
+    return text.rstrip().splitlines()
+
+
+def _listed(text: str) -> list[str]:
+    parts = [part.strip() for part in re.split(r"[,;，；\n]", text.strip())]
+    return parts if any(parts) else []
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text or 1)
+    except ValueError:
+        raise DanluError(
+            f"The input 'weights' holds {text!r}, which is no number. Write numbers with commas between: 1, 0.5."
+        ) from None
 
 
 def _changed(part: Dataset, factor: float, role: str, trigger: str) -> Dataset:

@@ -29,7 +29,7 @@ def with_masks(pictures: Sequence[Picture], request: FolderRequest) -> tuple[lis
     if len(without) == len(masked):
         raise DanluError(_nothing(request))
     notes = [f"Without a mask, trained as a whole: {listed(without)}"] if without else []
-    return masked, notes + _checked(masked)
+    return masked, notes + checked_masks(masked)
 
 
 def mask_folder(request: FolderRequest) -> Path:
@@ -92,7 +92,7 @@ def _nothing(request: FolderRequest) -> str:
     )
 
 
-def _checked(pictures: Sequence[Picture]) -> list[str]:
+def checked_masks(pictures: Sequence[Picture]) -> list[str]:
     """Raises DanluError for masks of another shape; names those of another size, and those that leave nothing."""
     resized, blank = [], []
     for picture in pictures:

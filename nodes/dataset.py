@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ._pair_inputs import pair_inputs
+from ._sheet import sheet_of
 from ._types import CATEGORY, DatasetType, TrainingDataType
 
 if TYPE_CHECKING:
     from ..dataset.model import Dataset, FolderRequest
 
-CAPTIONS = ["auto", "txt", "filename", "none"]
+CAPTIONS = ["auto", "txt", "filename", "none", "metadata"]
 
 
 class DanluLoadDataset(io.ComfyNode):
@@ -60,7 +61,7 @@ class DanluLoadDataset(io.ComfyNode):
 
         dataset = load_folder(_request(folder, **others), progress)
         reporter.text(dataset.report.text())
-        return io.NodeOutput(dataset, ui={"images": _contact_sheet(dataset), "text": [dataset.report.text()]})
+        return io.NodeOutput(dataset, ui={"images": sheet_of(dataset), "text": [dataset.report.text()]})
 
 
 class DanluEncodeDataset(io.ComfyNode):
@@ -145,7 +146,8 @@ def _load_inputs() -> list[io.Input]:
             optional=True,
             tooltip=(
                 "Where captions come from. auto: a .txt (or .caption) file named like the picture; txt: .txt files "
-                "only; filename: the picture's own name; none: the trigger alone."
+                "only; filename: the picture's own name; none: the trigger alone; metadata: metadata.csv, "
+                "metadata.jsonl or .json files beside the pictures, which auto takes where there is no .txt."
             ),
         ),
         io.String.Input(
@@ -215,6 +217,19 @@ def _load_inputs() -> list[io.Input]:
             tooltip="With mask_source folder: where the masks are, a full path or a name as for folder.",
         ),
         *pair_inputs(),
+        io.Float.Input(
+            "weight",
+            default=1.0,
+            min=0.001,
+            max=1000.0,
+            step=0.05,
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "How much each picture counts beside those of other datasets, at Join Datasets (Danlu): 0.5 is half "
+                "as often. Alone it changes nothing."
+            ),
+        ),
     ]
 
 
@@ -315,20 +330,6 @@ def _request(folder: str, **others: Any) -> FolderRequest:
     from ..host.paths import system_folder
 
     return FolderRequest(folder, roots=dataset_roots(), unpack_to=system_folder() / "unpacked", **others)
-
-
-def _contact_sheet(dataset: Dataset) -> list[Any]:
-    """The first pictures in one preview, or the first pairs: people look before they read."""
-    import numpy as np
-    import torch
-
-    from ..dataset.images import contact_sheet
-    from ..dataset.pair_sheet import pair_sheet
-
-    pairs = any(picture.befores for picture in dataset.pictures)
-    image = pair_sheet(dataset.pictures) if pairs else contact_sheet([picture.path for picture in dataset.pictures])
-    sheet = np.asarray(image, dtype=np.float32) / 255
-    return ui.PreviewImage(torch.from_numpy(sheet)[None]).as_dict()["images"]
 
 
 NODES = [DanluLoadDataset, DanluEncodeDataset]
