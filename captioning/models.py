@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DanluError
+from .downloading import PART, Asker, Offer, download
 
 DEPTH = 2
 """How far below a root a model's folder may lie: `models/LLM/<name>` or `models/LLM/<author>/<name>`."""
@@ -49,6 +50,32 @@ def find_models(places: Places, accepts: Callable[[dict[str, Any]], bool]) -> di
 def pick(found: dict[str, Path], name: str) -> Path | None:
     """The folder of that name, or of the name without its author: `models/LLM/X` for `author/X`."""
     return found.get(name) or found.get(name.rpartition("/")[2])
+
+
+def chosen_model(
+    name: str, places: Places, accepts: Callable[[dict[str, Any]], bool], offers: Iterable[Offer], fetch: bool,
+    watcher: Asker,
+) -> Path:  # fmt: skip
+    """The folder of the model that a node's input `model` names.
+
+    One that is not there is downloaded if `fetch` says so and it is one of `offers`, else the error says from where,
+    how much and whereto it would be.
+    """
+    found = pick(find_models(places, accepts), name)
+    if found:
+        return found
+    offer = next((offer for offer in offers if offer.repository == name), None)
+    if offer is None:
+        raise DanluError(
+            f"The input 'model': {name!r} is not on this computer. Put its folder into {places.roots[0]}, or choose "
+            "another."
+        )
+    if not fetch:
+        raise DanluError(
+            f"The input 'model': {name} is not on this computer. Turn on 'download' to get it "
+            f"({offer.told(places.roots[0])}), or put its folder there by hand."
+        )
+    return download(offer, places.roots[0], watcher)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -104,7 +131,7 @@ def require_transformers(least: tuple[int, int], what: str) -> None:
 
 def _folders(root: Path, depth: int) -> Iterable[Path]:
     try:
-        inside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        inside = sorted(path for path in root.iterdir() if path.is_dir() and not _passed_over(path.name))
     except OSError:
         return
     for folder in inside:
@@ -112,6 +139,11 @@ def _folders(root: Path, depth: int) -> Iterable[Path]:
             yield folder
         elif depth > 1:
             yield from _folders(folder, depth - 1)
+
+
+def _passed_over(name: str) -> bool:
+    """Hidden folders, and downloads that are not whole."""
+    return name.startswith(".") or name.endswith(PART)
 
 
 def _cached(cache: Path | None) -> Iterable[tuple[str, Path]]:

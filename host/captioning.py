@@ -63,6 +63,19 @@ class HostHome:
         )
 
 
+def compute_dtype(precision: str) -> str:
+    """torch's name of the dtype that a node's input `precision` ("auto", "fp32", "fp16", "bf16") stands for."""
+    named = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    if precision != "auto":
+        return named[precision]
+    device = management.get_torch_device()
+    if management.is_device_cpu(device):
+        return named["fp32"]
+    if management.should_use_fp16(device):
+        return named["fp16"]
+    return named["bf16" if management.should_use_bf16(device) else "fp32"]
+
+
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
     """Every weight once: the host would count tied ones again and again."""
     seen: set[int] = set()
