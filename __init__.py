@@ -16,7 +16,7 @@ __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.latest import ComfyExtension
 
-    from .host.commands import register_routes
+    from .host.routes import register_routes
 
     register_routes()
 

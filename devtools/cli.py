@@ -51,7 +51,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         epilog="The host: the ComfyUI this checkout is installed in, else COMFYUI_PATH (its Python: "
         "COMFYUI_PYTHON), else one of our own in the cache folder (DANLU_CACHE), which the first call makes.",
     )
-    commands = parser.add_subparsers(required=True, metavar="env | demo | test | bench | check")
+    commands = parser.add_subparsers(required=True, metavar="env | demo | train | test | bench | runs | check")
     env = _command(commands, "env", run_env, "find or make the host and print what is used")
     env.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else there")
     env.set_defaults(own_arguments_only=True)
@@ -61,6 +61,13 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         run_demo,
         "run demo/run.py in the host",
         "All other arguments go to demo/run.py (`dev.py demo -- --help` lists them).",
+    )
+    _command(
+        commands,
+        "train",
+        run_train,
+        "train a LoRA from a config file, without a browser",
+        "All other arguments go to headless/command.py: `dev.py train -- --help` lists them.",
     )
     _command(
         commands,
@@ -160,6 +167,14 @@ def run_runs(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     base = make_base(checkout) if host.owned else host.comfyui
     return run_module(host, checkout, "training.runs.command", "--base-directory", str(base), *rest)
+
+
+def run_train(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
+    """In the ComfyUI that the checkout is installed in, with its models; in ours: with those of the demo."""
+    host = ensure_host(checkout, install=options.install, make_builder=make_builder)
+    base = make_base(checkout) if host.owned else host.comfyui
+    places = ("--comfyui", str(host.comfyui), "--base-directory", str(base))
+    return run_module(host, checkout, "headless.command", *places, *rest)
 
 
 def run_module(host: Host, checkout: Path, module: str, *arguments: str) -> int:

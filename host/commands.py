@@ -1,7 +1,4 @@
-"""What a user asks of a training that runs: from the browser or any HTTP client to the trainer, between two steps.
-
-POST /danlu/train/finish | pause | save
-"""
+"""What a user asks of a training that runs: from the browser or any HTTP client to the trainer, between two steps."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..training.reporter import Command
 
@@ -46,27 +42,6 @@ def taken() -> Command | None:
     """The oldest command that nobody has taken yet."""
     with _lock:
         return _asked.pop(0) if _asked else None
-
-
-def register_routes() -> None:
-    """Once, when the pack is loaded; does nothing where there is no server."""
-    from aiohttp import web
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None:
-        return
-
-    @server.routes.post("/danlu/train/{command}")
-    async def command(request: Any) -> Any:
-        try:
-            asked = Command(request.match_info["command"])
-        except ValueError:
-            known = ", ".join(command.value for command in Command)
-            return web.json_response({"error": f"unknown command; there are {known}"}, status=404)
-        if not ask(asked):
-            return web.json_response({"error": "no training runs"}, status=409)
-        return web.json_response({"asked": asked.value})
 
 
 def queue_again() -> bool:

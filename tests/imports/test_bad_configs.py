@@ -40,7 +40,7 @@ BOMB = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9
     ],
 )
 def test_bad_configs(text: str, words: tuple[str, ...]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     if words:
         with pytest.raises(DanluError) as caught:
             import_config(text)
@@ -49,7 +49,7 @@ def test_bad_configs(text: str, words: tuple[str, ...]) -> None:
         assert len(str(caught.value)) < 1000
     else:
         assert "Not converted" in import_config(text).report
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:

@@ -18,20 +18,30 @@ def import_config(text: str) -> Imported:
 
     Raises DanluError for texts that are neither, are broken, or hold values of the wrong kind.
     """
-    if len(text) > MOST_TEXT:
-        raise DanluError(f"config: {len(text):,} characters are no training config; the limit is {MOST_TEXT:,}.")
-    if not text.strip():
-        raise DanluError("config: it is empty. Paste an ai-toolkit YAML or a kohya TOML, or name its file.")
-    data = _parsed(text)
-    if ai_toolkit.is_one(data):
-        return ai_toolkit.convert(data)
-    source = Source(data)
-    if kohya.is_one(source):
-        return kohya.convert(source)
+    found = foreign_config(parsed_config(text))
+    if found:
+        return found
     raise DanluError(
         "config: none of its keys are ai-toolkit's (config: process: network, train) or kohya's (network_dim, "
         "learning_rate, optimizer_type). Use a config that one of these trainers takes."
     )
+
+
+def foreign_config(data: Mapping[str, Any]) -> Imported | None:
+    """Of ai-toolkit or kohya; None: of neither."""
+    if ai_toolkit.is_one(data):
+        return ai_toolkit.convert(data)
+    source = Source(data)
+    return kohya.convert(source) if kohya.is_one(source) else None
+
+
+def parsed_config(text: str) -> Mapping[str, Any]:
+    """The keys of a TOML, YAML or JSON text; DanluError where it is neither."""
+    if len(text) > MOST_TEXT:
+        raise DanluError(f"config: {len(text):,} characters are no training config; the limit is {MOST_TEXT:,}.")
+    if not text.strip():
+        raise DanluError("config: it is empty. Paste an ai-toolkit YAML or a kohya TOML, or name its file.")
+    return _parsed(text)
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

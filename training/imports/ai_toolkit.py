@@ -52,9 +52,19 @@ def convert(data: Mapping[str, Any]) -> Imported:
     source.ignore(
         "type", "training_folder", "device", "performance_log_every", "logging", "sample", "meta", "sqlite_db_path"
     )
+    notes.model = source.text("model.name_or_path")
     source.ignore("model")
     notes.elsewhere.append("the model: wire it into the train node (model)")
+    notes.prompts = _prompts(process.get("sample"))
     return notes.done("ai-toolkit", source)
+
+
+def _prompts(sample: Any) -> tuple[str, ...]:
+    """Plain texts, or tables with a prompt in each."""
+    found = sample if isinstance(sample, Mapping) else {}
+    items = found.get("prompts") or found.get("samples") or []
+    texts = (item.get("prompt") if isinstance(item, Mapping) else item for item in items if item)
+    return tuple(str(text)[:2000] for text in texts if text)[:64]
 
 
 def _is_unet(source: Source) -> bool:
@@ -160,7 +170,7 @@ def _noise(source: Source, notes: Notes) -> None:
 
 def _elsewhere(source: Source, notes: Notes, config: Mapping[str, Any]) -> None:
     if isinstance(config.get("name"), str):
-        notes.elsewhere.append(f"Train LoRA: name {config['name'][:60]} (name)")
+        notes.put("Train LoRA", "name", config["name"][:60], "name")
     notes.move(source, "trigger_word", "Load Dataset: trigger {}")
     notes.move(source, "save.save_every", "Train LoRA: save_every {}")
     notes.move(source, "save.max_step_saves_to_keep", "Train LoRA: keep_last {}")

@@ -89,7 +89,7 @@ def set_file_type(notes: Notes, source: Source, path: str) -> None:
     names = {"float16": "fp16", "bfloat16": "bf16", "float": "fp32", "float32": "fp32"}
     name = source.text(path)
     if name:
-        notes.elsewhere.append(f"Save LoRA: dtype {names.get(name, name)} ({path})")
+        notes.put("Save LoRA", "dtype", names.get(name, name), path)
 
 
 def set_convolutions(notes: Notes, rank: int | None, alpha: float | None, origin: str) -> None:

@@ -65,7 +65,8 @@ def convert(sectioned: Source) -> Imported:
     _noise(source, notes)
     _elsewhere(source, notes)
     notes.dropped += [f"network_args {name}={value}" for name, value in arguments.items()]
-    if source.take("pretrained_model_name_or_path", "dit"):
+    notes.model = source.text("pretrained_model_name_or_path", "dit")
+    if notes.model:
         notes.elsewhere.append("the model: wire it into the train node (model)")
     return notes.done("kohya", source)
 
@@ -263,6 +264,6 @@ def _resolution(source: Source, notes: Notes) -> None:
     numbers = [_number(str(side)) or 0.0 for side in sides]
     if len(numbers) in (1, 2) and all(numbers):
         side = round((numbers[0] * numbers[-1]) ** 0.5)
-        notes.elsewhere.append(f"Encode Dataset: resolution {side} (resolution)")
+        notes.put("Encode Dataset", "resolution", str(side), "resolution")
     elif value:
         notes.drop("resolution", "it is neither a number nor width and height")

@@ -15,10 +15,27 @@ DEEPEST = 12
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A value that is set at another node than the configs."""
+
+    node: str
+    """Its display name, without "(Danlu)"."""
+    input: str
+    value: Any
+    path: str
+    """The key it comes from."""
+
+
+@dataclass(frozen=True)
 class Imported:
     lora: LoRAConfig
     training: TrainingConfig
     report: str
+    settings: tuple[Setting, ...] = ()
+    model: str = ""
+    """What the config calls its base model: a path or a repository of its trainer's."""
+    prompts: tuple[str, ...] = ()
+    """Of its test pictures."""
 
 
 class Source:
@@ -99,6 +116,9 @@ class Notes:
     elsewhere: list[str] = field(default_factory=list)
     """Belongs to another node."""
     dropped: list[str] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    model: str = ""
+    prompts: tuple[str, ...] = ()
 
     def set(self, name: str, value: Any, origin: str, why: str = "") -> None:
         """One value of ours; `origin`: the key it comes from."""
@@ -112,10 +132,20 @@ class Notes:
         self.dropped.append(f"{origin}: {why}")
 
     def move(self, source: Source, path: str, where: str) -> None:
-        """A value that is set at another node, by `where` with {} for the value."""
+        """A value that is set at another node: `where` is "Node: input {}", {} the value, or "Node: input choice"."""
         value = source.take(path)
         if value not in (None, "", False):
             self.elsewhere.append(f"{where.format(_short(value))} ({path})")
+            node, _, rest = where.partition(": ")
+            for part in rest.split(", "):
+                name, _, choice = part.partition(" ")
+                if choice in ("", "{}") or " " not in choice:
+                    self.settings.append(Setting(node, name, value if choice in ("", "{}") else choice, path))
+
+    def put(self, node: str, name: str, value: Any, path: str) -> None:
+        """A value that is set at another node, as it is."""
+        self.elsewhere.append(f"{node}: {name} {_short(value)} ({path})")
+        self.settings.append(Setting(node, name, value, path))
 
     def done(self, trainer: str, source: Source) -> Imported:
         lora, training = LoRAConfig(**self.lora), TrainingConfig(**self.training)
@@ -129,7 +159,8 @@ class Notes:
         )
         lines = [f"{title}:\n" + "\n".join(f"  {line}" for line in items) for title, items in sections if items]
         left = "All other values stay on auto."
-        return Imported(lora, training, "\n".join([*lines, left]))
+        report = "\n".join([*lines, left])
+        return Imported(lora, training, report, tuple(self.settings), self.model, self.prompts)
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,108 @@
+"""Training without a browser, on the real server: a config in, a checked LoRA and a grid out."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from danlu.headless.command import main
+from danlu.tests.server import Server
+
+CONFIG = """
+name: headless
+model:
+  diffusion_model: tiny/flux.safetensors
+  text_encoders: tiny/clip.safetensors
+  type: stable_diffusion
+  vae: tiny/16.safetensors
+datasets:
+  - folder: FOLDER
+    trigger: dantong
+encode: {resolution: "64"}
+lora: {rank: 2}
+train: {steps: 4, save_every: 2}
+save: {which: all, subfolder: headless}
+test: {prompts: [dantong], steps: 2, cfg: 1.0, width: 64}
+"""
+
+
+def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_from_a_config_to_files(studio: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the pictures on this side only: they are sent there, and LoRAs and grid come back."""
+    config, out = tmp_path / "fox.yaml", tmp_path / "out"
+    config.write_text(CONFIG.replace("FOLDER", str(studio.base / "input" / "pics")))
+    code = main([str(config), "--server", studio.url, "--upload", "--out", str(out)])
+    told = events(capsys)
+    assert code == 0, told
+    kinds = [event["event"] for event in told]
+    assert kinds[0] == "queued"
+    assert kinds[-1] == "saved"
+    assert {"node", "text", "images", "fetched"} <= set(kinds)
+    assert any(event["event"] == "step" and event["steps"] == 4 for event in told)
+    loras = told[-1]["loras"]
+    assert len(loras) == 2
+    for name in loras:
+        copy = out / Path(name).name
+        assert copy.read_bytes() == (studio.base / "models" / "loras" / name).read_bytes()
+    pages = [Path(event["path"]) for event in told if event["event"] == "fetched" and event["path"].endswith(".png")]
+    with Image.open(pages[0]) as page:
+        assert min(page.size) >= 64
+
+
+def test_a_dry_run_queues_nothing(studio: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "fox.yaml"
+    config.write_text(CONFIG.replace("FOLDER", "pics"))
+    assert main([str(config), "--server", studio.url, "--dry-run", "--set", "train.steps=9"]) == 0
+    (event,) = events(capsys)
+    train = next(node for node in event["graph"].values() if node["class_type"] == "DanluTrainLoRA")
+    assert train["inputs"]["steps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("datasets.folder=nowhere",), "nowhere"),
+        (("model.vae=none.safetensors",), "none.safetensors"),
+        (("train.stepz=1",), "stepz"),
+    ],
+)
+def test_what_goes_wrong_ends_with_an_error(
+    studio: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: tuple[str, ...], words: str
+) -> None:
+    config = tmp_path / "fox.yaml"
+    config.write_text(CONFIG.replace("FOLDER", "pics"))
+    assert main([str(config), "--server", studio.url, *(arg for c in changes for arg in ("--set", c))]) == 1
+    last = events(capsys)[-1]
+    assert last["event"] == "error"
+    assert words in last["text"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../../input/pics/0.png",
+        "..%2f..%2finput%2fpics%2f0.txt",
+        "/etc/passwd",
+        "stranger.safetensors",
+        "%00.safetensors",
+        "headless/../stranger.safetensors",
+    ],
+)
+def test_only_our_own_loras_are_given(studio: Server, name: str) -> None:
+    """`stranger` lies where the loaders list it, but Danlu has not written it."""
+    stranger = studio.base / "models" / "loras" / "stranger.safetensors"
+    stranger.write_bytes((studio.base / "models" / "vae" / "tiny" / "4.safetensors").read_bytes())
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{studio.url}/danlu/loras?name={name}", timeout=30)
+    assert caught.value.code == 404
+    assert b"no such LoRA" in caught.value.read()
