@@ -14,6 +14,8 @@ from .texts import KINDS, PROSE_SEPARATOR, SENTENCE_END, TAG_SEPARATOR, closed, 
 
 TEMPLATE = "{trigger}, {prefix} {caption} {suffix}"
 VARIABLES = ("trigger", "prefix", "caption", "suffix", "name", "folder", "tags", "before")
+ALONE, WITHOUT = "instruction alone", "without a caption"
+"""Parts that say that a text needs no caption of its picture, or should have one and has not."""
 FROM_PICTURE = ("caption", "tags", "before")
 """Variables that stand for what a picture shows."""
 CAPTION_FROM = ("after", "before", "both", "none")
@@ -64,13 +66,21 @@ class Recipe:
         wanted = FROM_PICTURE if self.caption_from != "none" else FROM_PICTURE[1:]
         return any(name in names for name in wanted)
 
+    def speaks(self, caption: str, before: str, tags: str) -> bool:
+        """Whether the text says something about its picture."""
+        names = _PIECES.findall(self.template)
+        used = {"after": caption, "before": before, "both": caption or before}.get(self.caption_from, "")
+        said = {"caption": used, "before": before, "tags": tags}
+        return any(said.get(name) for name in names)
+
     def separator(self, kind: str) -> str:
         return self.tag_separator if kind == "tags" else self.prose_separator
 
     def parts(self) -> tuple[tuple[str, str], ...]:
         """For the journal; what is left at its default is left out."""
         plain = Recipe()
-        return tuple((name, value) for name, value in vars(self).items() if value != getattr(plain, name))
+        found = tuple((name, value) for name, value in vars(self).items() if value != getattr(plain, name))
+        return found if self.shows_picture else (*found, (ALONE, "yes"))
 
 
 @dataclass(frozen=True)
@@ -219,7 +229,7 @@ def _with_trigger_once(recipe: Recipe, values: dict[str, str], kind: str) -> Map
     filled = {name: _filled(value, trigger) for name, value in values.items()}
     if not placed and trigger and "{trigger}" in recipe.template:
         for name in FROM_PICTURE:
-            filled[name] = _without_leading(filled[name], trigger, kind)
+            filled[name] = without_leading(filled[name], trigger, kind)
         placed = holds(literals, trigger) or any(holds(filled[name], trigger) for name in used)
     if kind == "tags":
         filled["caption"] = _not_said_elsewhere(filled, used)
@@ -236,10 +246,13 @@ def _filled(text: str, trigger: str) -> str:
     if not PLACEHOLDER.search(text):
         return text
     filled = PLACEHOLDER.sub(lambda _: trigger, text)
-    return filled if trigger else re.sub(r"\s+(?=[,.;:!?])", "", re.sub(r"(,\s*)+(?=,)", "", one_line(filled))).strip(" ,")
+    if trigger:
+        return filled
+    single = re.sub(r"(,\s*)+(?=,)", "", one_line(filled))
+    return re.sub(r"\s+(?=[,.;:!?])", "", single).strip(" ,")
 
 
-def _without_leading(text: str, trigger: str, kind: str) -> str:
+def without_leading(text: str, trigger: str, kind: str) -> str:
     """The template says where the trigger goes: one that the text begins with, or has as a tag, is taken out."""
     if kind == "tags":
         return ", ".join(tag for tag in tags_of(text) if tag.casefold() != trigger.casefold())

@@ -1,0 +1,260 @@
+"""What will be written where, and what stays: decided for all pictures before the first byte."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from ..dataset.captions import holds, one_line
+from ..dataset.model import Dataset, Picture, listed
+from ..errors import DanluError
+from .compose import WITHOUT, without_leading
+from .journal import Entry, History, is_ours
+from .places import TABLES, TEXT_SUFFIXES, Place, inside
+from .tables import Table
+from .text_files import Style, Untouchable, decoded, read_bytes
+from .texts import PROSE_SEPARATOR, TAG_SEPARATOR, join, kind_of_all
+
+FORMATS = (*TEXT_SUFFIXES, *TABLES)
+POLICIES = ("skip", "fill_empty", "append", "prepend", "replace")
+
+MISSING, EMPTY, YOURS, OURS, EDITED, MIXED = "missing", "empty", "yours", "ours", "edited", "mixed"
+"""States of a text. MIXED: ours was added to one of the user's. EDITED: ours, changed by somebody since."""
+TABLE_BYTES = 64 << 20
+STATES = (MISSING, EMPTY, YOURS, OURS, EDITED, MIXED)
+
+CHANGES = {
+    "skip": {MISSING},
+    "fill_empty": {MISSING, EMPTY},
+    "append": {MISSING, EMPTY, YOURS, OURS, MIXED},
+    "prepend": {MISSING, EMPTY, YOURS, OURS, MIXED},
+    "replace": {MISSING, EMPTY, OURS},
+}
+"""Which states each policy changes."""
+CHANGES_YOURS = {"append": {EDITED}, "prepend": {EDITED}, "replace": {YOURS, EDITED, MIXED}}
+"""Which ones it changes, too, with `replace_yours`."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for."""
+
+    format: str
+    policy: str
+    replace_yours: bool
+
+    def checked(self) -> Wish:
+        for name, choices in (("format", FORMATS), ("policy", POLICIES)):
+            if getattr(self, name) not in choices:
+                known = ", ".join(choices)
+                raise DanluError(f"The input {name!r} is {getattr(self, name)!r}; it can be one of {known}.")
+        return self
+
+    def changes(self, state: str) -> bool:
+        return state in CHANGES[self.policy] or self.replace_yours and state in CHANGES_YOURS.get(self.policy, ())
+
+    @property
+    def adds(self) -> bool:
+        return self.policy in ("append", "prepend")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture's text."""
+
+    picture: Picture
+    file: str
+    """Where it goes, below the folder."""
+    state: str
+    row: str = ""
+    """In a table."""
+    old: bytes | None = None
+    """The file, or the row's text, as it is."""
+    text: str | None = None
+    """As it will be; None: it stays as it is."""
+    new: bytes | None = None
+    """The bytes of `text`."""
+    keeps: bool = False
+    """`text` holds what was there."""
+    owner: Entry | None = None
+    """The change of ours that made what is there."""
+    why: str = ""
+    """It cannot be changed, whatever is asked for."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """There is no caption to be written."""
+        parts = dict(self.picture.parts)
+        return not self.picture.caption or WITHOUT in parts or not (parts or self.picture.body)
+
+
+@dataclass
+class Plan:
+    """Of one folder."""
+
+    place: Place
+    items: list[Item]
+    table: Table | None = None
+    table_bytes: bytes | None = None
+    """The table as it is."""
+
+    @property
+    def folder(self) -> Path:
+        return self.place.folder
+
+    @property
+    def written(self) -> list[Item]:
+        return [item for item in self.items if item.text is not None]
+
+
+def plan_folder(part: Dataset, place: Place, wish: Wish) -> Plan:
+    """Reads, and changes nothing. Raises DanluError where something cannot be done as asked."""
+    for picture in part.pictures:
+        _check_below(part, picture)
+    if wish.format in TABLES:
+        return _table_plan(part, place, wish)
+    history = History(place.folder)
+    items = []
+    for picture in part.pictures:
+        path = _target(part, picture, place, wish.format)
+        name = path.relative_to(place.folder).as_posix()
+        items.append(_file_item(picture, name, path, history, wish, part.trigger))
+    _refuse_collisions(items, place)
+    return Plan(place, items)
+
+
+def _check_below(part: Dataset, picture: Picture) -> None:
+    if not picture.path.is_relative_to(part.folder) or ".." in picture.path.relative_to(part.folder).parts:
+        raise DanluError(
+            f"{picture.name}: the picture is not in {part.folder}, so its caption cannot go beside it. Give a folder "
+            "below output in 'folder'."
+        )
+
+
+def _target(part: Dataset, picture: Picture, place: Place, suffix: str) -> Path:
+    """The text file that the picture has; else one named like it."""
+    relative = PurePosixPath(picture.path.relative_to(part.folder).as_posix())
+    own = picture.text_file
+    if place.beside and own and own.parent == picture.path.parent and own.suffix.lower() in TEXT_SUFFIXES:
+        return inside(place.folder, (relative.parent / own.name).as_posix())
+    wanted = relative.parent / (relative.stem + suffix)
+    path = inside(place.folder, wanted.as_posix())
+    there = _names(path.parent, _stamp(path.parent))
+    others = [s for s in TEXT_SUFFIXES if s != suffix]
+    names = [relative.stem + suffix, *(relative.stem + s for s in others), relative.name + suffix]
+    found = next((there[key] for name in names if (key := _folded(name)) in there), None)
+    return path.with_name(found) if found else path
+
+
+def _stamp(folder: Path) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=256)
+def _names(folder: Path, _stamp: int) -> dict[str, str]:
+    """Files by their name without case, as most systems see them."""
+    try:
+        return {_folded(entry.name): entry.name for entry in os.scandir(folder)}
+    except OSError:
+        return {}
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _file_item(picture: Picture, name: str, path: Path, history: History, wish: Wish, trigger: str) -> Item:
+    try:
+        old = read_bytes(path)
+        body, style = ("", Style()) if old is None else decoded(old)
+    except (Untouchable, OSError) as error:
+        return Item(picture, name, YOURS, why=str(error) or type(error).__name__)
+    owner = history.owner(name, old)
+    state = _state(old, bool(body.strip()), owner)
+    item = Item(picture, name, state, old=old, owner=owner)
+    return _decided(item, body, style, wish, trigger)
+
+
+def _state(old: bytes | None, has_text: bool, owner: Entry | None) -> str:
+    if old is None:
+        return MISSING
+    if not has_text:
+        return EMPTY
+    if owner is None:
+        return YOURS
+    if not is_ours(owner, old):
+        return EDITED
+    return MIXED if owner.keeps else OURS
+
+
+def _decided(item: Item, there: str, style: Style, wish: Wish, trigger: str) -> Item:
+    if item.is_nothing or not wish.changes(item.state):
+        return item
+    text = item.picture.caption
+    if wish.adds and there:
+        text = added(there, text, wish.policy, trigger)
+    if text == there or one_line(text) == one_line(there) and item.state in (OURS, MIXED):
+        return item
+    keeps = wish.adds and item.state in (YOURS, EDITED, MIXED) or text != item.picture.caption
+    return replace(item, text=text, new=style.encoded(text), keeps=keeps)
+
+
+def added(there: str, text: str, policy: str, trigger: str = "") -> str:
+    """Both texts, the new one behind or in front; what one of them says already is not said again."""
+    line = one_line(there)
+    if trigger and holds(line, trigger):
+        text = without_leading(text, trigger, "prose") or text
+    if line.endswith(text) if policy == "append" else line.startswith(text):
+        return there
+    if line in text:
+        return text
+    joint = TAG_SEPARATOR if kind_of_all([line, text]) == "tags" else PROSE_SEPARATOR
+    return join(there, text, joint) if policy == "append" else join(text, there, joint)
+
+
+def _table_plan(part: Dataset, place: Place, wish: Wish) -> Plan:
+    path = inside(place.folder, wish.format)
+    try:
+        raw = read_bytes(path, TABLE_BYTES)
+        table = Table(wish.format.endswith("l")) if raw is None else Table.parsed(wish.format, raw)
+    except (Untouchable, OSError) as error:
+        raise DanluError(f"{path} cannot be used: {error}. Mend it, move it away, or choose another format.") from error
+    history, items = History(place.folder), []
+    for picture in part.pictures:
+        row = picture.path.relative_to(part.folder).as_posix()
+        text = table.text_of(row)
+        old = None if text is None else text.encode("utf-8", "surrogatepass")
+        owner = history.owner(wish.format, old, row)
+        item = Item(picture, wish.format, _state(old, bool((text or "").strip()), owner), row, old, owner=owner)
+        items.append(_decided(item, text or "", Style(), wish, part.trigger))
+    for item in items:
+        if item.text is not None:
+            table.set(item.row, item.text)
+    return Plan(place, items, table, raw)
+
+
+def _refuse_collisions(items: list[Item], place: Place) -> None:
+    """Two pictures, one text file: whichever came last would win."""
+    if clashes := list(_clashes(items)):
+        shown = listed([" and ".join(names) for names in clashes])
+        raise DanluError(
+            f"These pictures in {place.folder} would share one caption file: {shown}. Rename or remove one of each, or "
+            "choose the format metadata.csv. Nothing was written."
+        )
+
+
+def _clashes(items: list[Item]) -> Iterator[list[str]]:
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(_folded(item.file), []).append(item)
+    for same in found.values():
+        names = list(dict.fromkeys(item.picture.name for item in same))
+        if len(names) > 1 and any(item.text is not None for item in same):
+            yield names
