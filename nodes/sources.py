@@ -187,7 +187,7 @@ def _join_inputs() -> list[io.Input]:
             optional=True,
             tooltip=(
                 "How much each picture of a dataset counts, in the order of the sockets: 1, 0.5 shows each picture of "
-                "the second half as often. Empty: as each Load Dataset (Danlu) says."
+                "the second half as often. Times the weight on Load Dataset (Danlu)."
             ),
         ),
         io.String.Input(
