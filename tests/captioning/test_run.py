@@ -1,0 +1,169 @@
+"""A captioner over many pictures: batches, crashes, shortage of memory, pictures that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from danlu.captioning.captioner import Caption
+from danlu.captioning.records import Record, Records
+from danlu.captioning.run import caption_pictures
+from danlu.errors import DanluError
+
+from .toys import IDENTITY, Stop, Toy, Watcher, grey_pictures, jobs, level
+
+
+def texts(outcome) -> list[str | None]:  # noqa: ANN001
+    return [caption and caption.text for caption in outcome.captions]
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path / "records", IDENTITY, "Toy")
+
+
+def test_every_picture_gets_its_own_text_whatever_the_batch(tmp_path: Path) -> None:
+    paths = grey_pictures(tmp_path / "pictures", 10)
+    found = {}
+    for size in (1, 3, 4, 16):
+        toy = Toy()
+        records = Records(tmp_path / f"records {size}", IDENTITY)
+        found[size] = texts(caption_pictures(toy, jobs(paths), 7, records, Watcher(), size))
+        assert max(toy.batches) == min(size, 10) and sum(toy.batches) == 10
+    assert found[1] == found[3] == found[4] == found[16]
+    assert [text.split(",")[0] for text in found[1]] == [f"level {number}" for number in range(10)]
+    assert len({text.split("seed ")[1] for text in found[1]}) == 10, "each picture draws for itself"
+
+
+def test_seeds_decide_and_order_does_not(tmp_path: Path) -> None:
+    paths = grey_pictures(tmp_path / "pictures", 5)
+    first = texts(caption_pictures(Toy(), jobs(paths), 1, Records(tmp_path / "a", IDENTITY), Watcher()))
+    turned = texts(caption_pictures(Toy(), jobs(paths[::-1]), 1, Records(tmp_path / "b", IDENTITY), Watcher()))
+    other = texts(caption_pictures(Toy(), jobs(paths), 2, Records(tmp_path / "c", IDENTITY), Watcher()))
+    assert first == turned[::-1]
+    assert not set(first) & set(other)
+
+
+def test_shortage_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, records: Records) -> None:
+    def at_most_two(pictures: Sequence[Image.Image]) -> None:
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    paths = grey_pictures(tmp_path / "pictures", 9)
+    toy, watcher = Toy(at_most_two), Watcher()
+    outcome = caption_pictures(toy, jobs(paths), 0, records, watcher, 8)
+    whole = caption_pictures(Toy(), jobs(paths), 0, Records(tmp_path / "whole", IDENTITY), Watcher(), 8)
+    assert texts(outcome) == texts(whole)
+    assert toy.batches == [2, 2, 2, 2, 1] and outcome.batch_size == 2
+    assert any("Out of memory: going on with 2" in line for line in watcher.lines)
+
+
+def test_no_room_for_one_picture_says_so(tmp_path: Path, records: Records) -> None:
+    def never(pictures: Sequence[Image.Image]) -> None:
+        raise RuntimeError("MPS backend out of memory")
+
+    with pytest.raises(DanluError, match="does not fit into memory, not even with one picture"):
+        caption_pictures(Toy(never), jobs(grey_pictures(tmp_path / "pictures", 3)), 0, records, Watcher())
+
+
+def test_interrupt_keeps_what_is_done_and_the_next_call_does_the_rest(tmp_path: Path, records: Records) -> None:
+    def at_the_fifth(pictures: Sequence[Image.Image]) -> None:
+        if level(pictures[0]) == 4:
+            raise Stop
+
+    paths = grey_pictures(tmp_path / "pictures", 8)
+    with pytest.raises(Stop):
+        caption_pictures(Toy(at_the_fifth), jobs(paths), 0, records, Watcher(), 1)
+    again = Records(tmp_path / "records", IDENTITY)
+    toy = Toy()
+    outcome = caption_pictures(toy, jobs(paths), 0, again, Watcher(), 1)
+    assert (outcome.earlier, outcome.done, len(toy.batches)) == (4, 4, 4)
+    assert all(outcome.captions)
+
+
+def test_interrupt_between_batches(tmp_path: Path, records: Records) -> None:
+    paths = grey_pictures(tmp_path / "pictures", 8)
+    toy = Toy()
+    with pytest.raises(Stop):
+        caption_pictures(toy, jobs(paths), 0, records, Watcher(stop_at=4), 2)
+    assert toy.batches == [2, 2]
+
+
+def test_a_broken_picture_is_told_and_gets_no_text(tmp_path: Path, records: Records) -> None:
+    paths = grey_pictures(tmp_path / "pictures", 4)
+    listed = jobs(paths)
+    paths[1].write_bytes(paths[1].read_bytes()[:40])
+    paths[2].unlink()
+    outcome = caption_pictures(Toy(), listed, 0, records, Watcher())
+    assert [bool(caption) for caption in outcome.captions] == [True, False, False, True]
+    assert [name for name, _ in outcome.failed] == ["01.png", "02.png"]
+    assert "not a picture" in outcome.failed[0][1] and "just deleted" in outcome.failed[1][1]
+    assert "01.png" not in records.path.read_text() and outcome.done == 2
+
+
+def test_one_picture_that_the_captioner_chokes_on_spares_the_others(tmp_path: Path, records: Records) -> None:
+    def chokes(pictures: Sequence[Image.Image]) -> None:
+        if any(level(picture) == 2 for picture in pictures):
+            raise ValueError("no such thing")
+
+    outcome = caption_pictures(Toy(chokes), jobs(grey_pictures(tmp_path / "pictures", 6)), 0, records, Watcher())
+    assert [bool(caption) for caption in outcome.captions] == [True, True, False, True, True, True]
+    assert outcome.failed == [("02.png", "Toy failed: no such thing")]
+
+
+def test_a_captioner_that_always_fails_is_given_up(tmp_path: Path, records: Records) -> None:
+    def always(pictures: Sequence[Image.Image]) -> None:
+        raise ValueError("shapes do not match")
+
+    paths = grey_pictures(tmp_path / "pictures", 30)
+    with pytest.raises(DanluError, match="Toy failed: shapes do not match, at each of the first 3"):
+        caption_pictures(Toy(always), jobs(paths), 0, records, Watcher(), 1)
+
+
+def test_looking_on(tmp_path: Path, records: Records) -> None:
+    watcher = Watcher()
+    caption_pictures(Toy(), jobs(grey_pictures(tmp_path / "pictures", 6)), 0, records, watcher, 2)
+    assert watcher.steps == [(0, 6), (2, 6), (4, 6), (6, 6)]
+    assert watcher.lines[-1].startswith("6 / 6 · ") and "left\n05.png: level 5" in watcher.lines[-1]
+    assert level(watcher.pictures[-1]) == 5
+
+
+def test_two_batches_of_pictures_are_in_memory_and_no_more(tmp_path: Path, records: Records) -> None:
+    import gc
+    import weakref
+
+    seen: list[weakref.ref[Image.Image]] = []
+    most = 0
+
+    def count(pictures: Sequence[Image.Image]) -> None:
+        nonlocal most
+        seen.extend(weakref.ref(picture) for picture in pictures)
+        gc.collect()
+        most = max(most, sum(picture() is not None for picture in seen))
+
+    caption_pictures(Toy(count), jobs(grey_pictures(tmp_path / "pictures", 20)), 0, records, Watcher(), 2)
+    assert len(seen) == 20 and most <= 4
+
+
+def test_records_outlive_a_crash_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    records = Records(tmp_path, IDENTITY, "Toy")
+    records.keep([Record("aa", 1, "a.png", Caption("a fox, 狐", "repeats itself"))])
+    whole = records.path.read_bytes()
+    records.path.write_bytes(whole + b'{"content": "bb", "seed": 1, "text": "a d')
+    again = Records(tmp_path, IDENTITY, "Toy")
+    assert again.find("aa", 1) == Caption("a fox, 狐", "repeats itself")
+    assert again.find("bb", 1) is None and again.find("aa", 2) is None
+    again.keep([Record("bb", 1, "b.png", Caption("a dog"))])
+    last = Records(tmp_path, IDENTITY, "Toy")
+    assert last.find("aa", 1) and last.find("bb", 1) == Caption("a dog")
+    assert Records(tmp_path, "cd" * 16).find("aa", 1) is None, "another captioner"
+
+
+@pytest.mark.parametrize("identity", ["", "../../x", "a" * 200, "ABC" * 8])
+def test_an_identity_is_no_path(tmp_path: Path, identity: str) -> None:
+    with pytest.raises(ValueError):
+        Records(tmp_path, identity)
