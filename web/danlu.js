@@ -4,13 +4,14 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const PICTURES = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif", "gif"];
-const CAPTIONS = ["txt", "caption"];
+const PICTURES = ["png", "apng", "jpg", "jpeg", "jfif", "webp", "bmp", "tif", "tiff", "avif", "gif"];
+const VIDEOS = ["mp4", "mov", "m4v", "mkv", "webm", "avi"];
+const CAPTIONS = ["txt", "caption", "csv", "tsv", "jsonl", "json"];
 const AT_ONCE = 4;
 const REPEATS_FOLDER = /^\d+_/;
 
 const suffix = (name) => name.split(".").pop().toLowerCase();
-const isPicture = (name) => PICTURES.includes(suffix(name));
+const isPicture = (name) => PICTURES.includes(suffix(name)) || VIDEOS.includes(suffix(name));
 const isZip = (name) => suffix(name) === "zip";
 const isHidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 const isWanted = ({ path }) => !isHidden(path) && (isPicture(path) || isZip(path) || CAPTIONS.includes(suffix(path)));
@@ -155,7 +156,7 @@ function choose(folder, taken) {
   input.type = "file";
   input.multiple = true;
   if (folder) input.webkitdirectory = true;
-  else input.accept = [...PICTURES, ...CAPTIONS, "zip"].map((kind) => `.${kind}`).join(",");
+  else input.accept = [...PICTURES, ...VIDEOS, ...CAPTIONS, "zip"].map((kind) => `.${kind}`).join(",");
   input.onchange = () => {
     const files = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
     if (files.length) taken(files, folder ? [files[0].path.split("/")[0]] : []);
@@ -182,7 +183,8 @@ app.registerExtension({
     node.onDragOver = (event) => [...(event?.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
     node.onDragDrop = async (event) => {
       const dropped = takeDropped(event);
-      const isOurs = dropped.folders.length || (dropped.plain ?? []).some(isWanted);
+      const plain = (dropped.plain ?? []).filter(isWanted);
+      const isOurs = dropped.folders.length || plain.some(({ path }) => suffix(path) !== "json");
       if (!isOurs) return false; // a workflow file, say: the host's business
       try {
         const files = await dropped.files();
