@@ -40,9 +40,11 @@ def build_network(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> n
     own = {"vit": _vit, "swinv2": _swinv2, "convnext": _convnext}.get(architecture.split("_")[0])
     plain = not settings.keys() - READ - SEEN and settings.get("act_layer", "gelu") in ACTIVATIONS
     try:
-        network, named = own(settings, weights) if own and plain else (_by_timm(architecture, settings, weights))
+        network, named = own(settings, weights) if own and plain else _by_timm(architecture, settings, weights)
         network.load_state_dict(named, strict=True, assign=True)
-    except (RuntimeError, KeyError) as error:
+    except DanluError:
+        raise
+    except (RuntimeError, KeyError, ValueError, StopIteration) as error:
         raise DanluError(
             f"The tagger's weights are not of the network that its config.json names ({architecture}): "
             f"{str(error)[:300]} Download it again: all its files must be of one model."
@@ -200,7 +202,7 @@ def _head(weights: Mapping[str, Tensor]) -> Tensor:
 
 
 def _count(weights: Iterable[str], pattern: str) -> int:
-    return 1 + max(int(found[1]) for name in weights if (found := re.match(pattern, name)))
+    return 1 + max((int(found[1]) for name in weights if (found := re.match(pattern, name))), default=-1)
 
 
 def _renamed(weights: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
