@@ -82,17 +82,17 @@ def test_few_lines_a_second_and_always_the_last(socket: Socket, now: list[float]
 def test_a_step_of_five_milliseconds_is_not_slowed_by_a_hundredth(socket: Socket) -> None:
     reporter = NodeReporter("7", torch.device("cpu"))
     spent = []
-    for _ in range(5):  # the best of some: other programs are busy too
-        began = time.perf_counter()
+    for _ in range(5):  # the best of some, in its own processor time: other programs are busy too
+        began = time.thread_time()
         for number in range(1, 401):
             reporter.step(step(number))
-        spent.append((time.perf_counter() - began) / 400)
+        spent.append((time.thread_time() - began) / 400)
     assert min(spent) < 0.01 * 0.005
     # With its lines: at most so many a second, each of so many seconds.
-    began = time.perf_counter()
+    began = time.thread_time()
     reporter._next_line = 0.0
     reporter.step(step(401))
-    assert (time.perf_counter() - began) / report.INTERVAL < 0.01
+    assert (time.thread_time() - began) / report.INTERVAL < 0.01
 
 
 def test_an_interrupt_shows_the_step_it_stopped_at(socket: Socket, now: list[float]) -> None:
