@@ -319,7 +319,7 @@ class HostProcess:
         if self.running:
             return
         self._prepare()
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         with self.log_file.open("ab") as out:
             self.process = subprocess.Popen(
                 self._command(),
@@ -379,7 +379,7 @@ class HostProcess:
             self.process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
