@@ -19,6 +19,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 MIN_SIDE = 8
 """Below this there is not one latent pixel."""
 ORIENTATION_TAG = 0x0112
+LYING = (5, 6, 7, 8)
 LARGE = 64_000_000
 """Pixels, from which on a picture has to have bytes for them."""
 MOST_PIXELS_PER_BYTE = 200
@@ -52,12 +53,13 @@ def _probe(path: Path, _mtime: int, length: int) -> Probe:
         raise UnreadableImage("the file is empty")
     try:
         with opened(path) as image:
-            width, height = image.size
-            if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
-                width, height = height, width
+            size = image.size
             animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-            image.draft("RGB", (width // 8, height // 8))  # JPEG only: reads all, computes little
+            drafted = image.draft("RGB", (size[0] // 8, size[1] // 8))  # JPEG only: reads all, computes little
             image.load()
+            width, height = size if drafted else image.size  # Pillow turns a TIFF by itself
+            if image.getexif().get(ORIENTATION_TAG) in LYING:
+                width, height = height, width
     except Exception as error:
         raise reason(error) from error
     return Probe((height, width), animated)
