@@ -94,3 +94,22 @@ def choose(prompts: list[Prompt], seed: int) -> Prompt:
 def kind_of(prompts: list[Prompt]) -> str:
     """Texts of which some are prose are joined as prose, which never splits at commas."""
     return "tags" if all(prompt.kind == "tags" for prompt in prompts) else "prose"
+
+
+def prompts_for(
+    caption_type: str,
+    length: str,
+    extra: Iterable[str],
+    name: str,
+    custom: str = "",
+    lines: str = "",
+    kind: str = "auto",
+) -> tuple[Prompt, ...]:
+    """What a node's inputs ask for: a list of prompts (`lines`), an own prompt, or one of the table."""
+    if custom.strip() and lines.strip():
+        raise DanluError("The inputs 'custom_prompt' and 'random_prompts' are both filled: empty one of them.")
+    if lines.strip():
+        return tuple(prompt_list(lines, extra, name, kind))
+    if custom.strip():
+        return (custom_prompt(custom, kind, name),)
+    return (trained_prompt(caption_type, length, extra, name),)

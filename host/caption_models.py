@@ -9,7 +9,7 @@ import folder_paths
 
 from ..captioning.models import Places
 
-FOLDERS = ("LLM", "florence2", "LLavacheckpoints", "text_encoders")
+FOLDERS = ("LLM", "florence2", "LLavacheckpoints", "taggers", "text_encoders")
 """Below models/, or by extra_model_paths: where the packs that people come from keep such models."""
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import comfy.model_management as management
 import torch
 from comfy.model_patcher import CoreModelPatcher
 from torch import Tensor, nn
+
+from ..captioning.precision import Room
+from .identity import patcher_identity
 
 
 class Holder(nn.Module):
@@ -74,6 +78,35 @@ def compute_dtype(precision: str) -> str:
     if management.should_use_fp16(device):
         return named["fp16"]
     return named["bf16" if management.should_use_bf16(device) else "fp32"]
+
+
+def room() -> Room:
+    """What a captioner's model may take of the host's device: what is free, and what other models would give back."""
+    device = management.get_torch_device()
+    if management.is_device_cpu(device):
+        return Room("cpu", int(management.get_free_memory(device)), "fp32")
+    held = sum(
+        int(loaded.model_loaded_memory())
+        for loaded in management.current_loaded_models
+        if loaded.model is not None and loaded.device == device
+    )
+    free = int(management.get_free_memory(device)) + held - int(management.extra_reserved_memory())
+    compute = "bf16" if management.should_use_bf16(device) else "fp16" if management.should_use_fp16(device) else "fp32"
+    return Room(device.type, max(0, free), compute)
+
+
+def writes(clip: Any) -> bool:
+    """Whether a text encoder can write texts."""
+    return hasattr(getattr(clip, "cond_stage_model", None), "generate")
+
+
+def clip_identity(clip: Any) -> str:
+    return patcher_identity(clip.patcher)
+
+
+def drop_clip(clip: Any) -> None:
+    """Off the device; the user's graph still holds it."""
+    management.unload_model_and_clones(clip.patcher)
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
