@@ -1,6 +1,6 @@
 """Which rows a step trains on: a pure function of (seed, step).
 
-Every epoch shows each picture `repeats` times. Rows of one batch share a bucket (`Entry.target_size`); a bucket
+Every epoch shows each picture `repeats` times. Rows of one batch share a bucket (`Entry.bucket`); a bucket
 that does not divide by the batch size fills its last batch from its own start.
 """
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from .data import Entry, Size
+from .data import Entry
 from .rng import generator
 
 T = TypeVar("T")
@@ -39,9 +39,9 @@ class BatchPlan:
 
     @property
     def batches_per_epoch(self) -> int:
-        sizes: dict[Size, int] = defaultdict(int)
+        sizes: dict[tuple[int, ...], int] = defaultdict(int)
         for entry in self.entries:
-            sizes[entry.target_size] += entry.repeats
+            sizes[entry.bucket] += entry.repeats
         return sum(-(-count // self.batch_size) for count in sizes.values())
 
     def rows(self, index: int) -> tuple[Entry, ...]:
@@ -54,9 +54,9 @@ class BatchPlan:
 def _epoch(plan: BatchPlan, epoch: int) -> tuple[tuple[int, ...], ...]:
     rng = generator(plan.seed, "epoch", epoch)
     repeated = [i for i, entry in enumerate(plan.entries) for _ in range(entry.repeats)]
-    buckets: dict[Size, list[int]] = defaultdict(list)
+    buckets: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i in _shuffled(repeated, rng):
-        buckets[plan.entries[i].target_size].append(i)
+        buckets[plan.entries[i].bucket].append(i)
     batches = [
         _filled(members, start, plan.batch_size)
         for _, members in sorted(buckets.items())

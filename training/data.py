@@ -60,6 +60,22 @@ class Entry:
     start_key: str | None = None
     """Latent of a clip's first frame followed by mid grey, for image-to-video models; a single frame needs none."""
     flipped_start_key: str | None = None
+    # Out of sight for the fingerprint: keys cover `frames`, and runs made before there was `seen` are found again.
+    frames: int = field(default=1, repr=False)
+    """Of a clip, in pixels."""
+    seen: str | None = field(default=None, repr=False)
+    """What the text encoder was shown beside each caption, by content; None: nothing."""
+    flipped_seen: str | None = field(default=None, repr=False)
+
+    @property
+    def bucket(self) -> tuple[int, ...]:
+        """Entries of one batch share it."""
+        return (*self.target_size, self.frames)
+
+
+def text_key(caption: str, seen: str | None) -> str:
+    """A caption's name in the cache, where the same one may be encoded with different pictures."""
+    return caption if seen is None else f"{caption}\0{seen}"
 
 
 class TensorCache(Protocol):
@@ -69,7 +85,9 @@ class TensorCache(Protocol):
         """(channels, height, width) or (channels, frames, height, width), float32, as the VAE gave it."""
         ...
 
-    def conditioning(self, caption: str) -> Conditioning: ...
+    def conditioning(self, caption: str) -> Conditioning:
+        """`caption`: as `text_key` says it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -132,9 +150,14 @@ class TrainingData:
         latent = self.latent(entry, flip)
         return latent[None, :, :1].clone() if latent.ndim == 4 else None
 
-    def conditioning(self, entry: Entry, variant: int = 0) -> Conditioning:
-        return self.cache.conditioning(entry.captions[variant % len(entry.captions)])
+    def conditioning(self, entry: Entry, variant: int = 0, flip: bool = False) -> Conditioning:
+        return self.text(entry, entry.captions[variant % len(entry.captions)], flip)
 
-    def empty_conditioning(self) -> Conditioning:
+    def text(self, entry: Entry, caption: str, flip: bool = False) -> Conditioning:
+        """A caption as it was encoded for this picture."""
+        flipped = flip and entry.flipped_latent_key is not None
+        return self.cache.conditioning(text_key(caption, entry.flipped_seen if flipped else entry.seen))
+
+    def empty_conditioning(self, entry: Entry | None = None, flip: bool = False) -> Conditioning:
         """The encoding of an empty caption, for caption dropout."""
-        return self.cache.conditioning("")
+        return self.cache.conditioning("") if entry is None else self.text(entry, "", flip)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from ..dataset.captions import with_trigger
-from ..dataset.images import UnreadableImage, open_rgb
-from ..dataset.masks import open_mask
-from ..dataset.model import Dataset, Picture, counted, listed
+from ..dataset.images import UnreadableImage
+from ..dataset.model import Dataset, counted, listed
 from ..errors import DanluError
-from .buckets import Fit
 from .cache import DiskCache, digest
-from .data import Conditioning, Entry, TrainingData
+from .data import Conditioning, Entry, TrainingData, text_key
 from .jobs import EncodeOptions, Job, plan
 from .reporter import Reporter
+from .seen import load_seen, prompt_kind, seen_key, seen_pictures
+from .sources import Source, first_and_grey, load_mask
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +33,22 @@ class Encoder(Protocol):
     """Pixels along a side of one latent pixel."""
     native_resolution: int
     """What the model was made for, as far as its text encoder tells."""
+    frame_step: int
+    """Frames of a clip that share one of its latent, after the first; 0: the VAE is for single pictures."""
+    sees_pictures: bool
+    """Whether the text encoder can be shown the pictures that an instruction is about."""
     vae_identity: str
     text_identity: str
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(1, height, width, 3) in 0..1 to a latent with a batch dimension of 1."""
+        """(frames, height, width, 3) in 0..1, one frame for a picture, to a latent with a batch dimension of 1."""
         ...
 
     def encode_caption(self, caption: str) -> Conditioning: ...
+
+    def encode_seen(self, caption: str, pictures: Sequence[Tensor], kind: str) -> Conditioning:
+        """As the host's node for `kind` (`seen.PLUS`, `seen.EDIT`); pictures (1, height, width, 3) in 0..1."""
+        ...
 
 
 def encode_dataset(
@@ -73,13 +78,13 @@ def encode_dataset(
     with torch.inference_mode():
         broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
         jobs = [job for job in jobs if job.picture.path not in broken]
-        captions = {caption for job in jobs for caption in (*job.captions, *job.class_captions)}
-        _encode_captions(captions, encoder, cache, reporter)
+        texts = [text for job in jobs for text in _texts(job, encoder, options)]
+        _encode_captions([*texts, Text("")], encoder, cache, reporter)
     if not any(job.role == "train" for job in jobs):
         raise DanluError(f"No picture of {dataset.folder} could be read any more: {listed(list(broken.values()))}.")
     if broken:
         notes.append(f"Skipped, cannot be read: {listed(list(broken.values()))}")
-    entries = _entries(jobs, encoder, options.flip)
+    entries = _entries(jobs, encoder, options)
     data = TrainingData(
         entries=entries,
         cache=cache,
@@ -157,7 +162,7 @@ def describe(data: TrainingData) -> str:
 def _encode_pictures(
     jobs: list[Job], encoder: Encoder, cache: DiskCache, flip: bool, reporter: Reporter
 ) -> dict[Path, str]:
-    """Returns the pictures that could not be read: name and why.
+    """Returns the pictures that could not be read, or whose befores could not: name and why.
 
     One picture at a time: in a batch, what comes out depends on the neighbours in the last bits, and a run that was
     interrupted here would not be the same as one that was not.
@@ -166,25 +171,34 @@ def _encode_pictures(
     for number, job in enumerate(jobs):
         reporter.check_interrupt()
         reporter.progress(number, len(jobs))
-        missing = [
-            (key, flipped)
-            for flipped in ((False, True) if flip else (False,))
-            if not cache.has_latent(key := job.key(encoder.vae_identity, flipped))
-        ]
-        if not missing or job.picture.path in broken:
+        if job.picture.path in broken:
             continue
-        reporter.text(f"Encoding picture {number + 1} of {len(jobs)}: {job.picture.name}")
-        try:
-            pixels = load_pixels(job.picture.path, job.fit)
-        except UnreadableImage as error:
-            broken[job.picture.path] = f"{job.picture.name} ({error})"
-            continue
-        for key, flipped in missing:
-            latent = encoder.encode_pixels(pixels.flip(2) if flipped else pixels)
-            cache.put_latent(key, _checked(latent, job.picture.name))
+        for source in (job.goal, *job.befores):
+            missing = _missing(source, encoder.vae_identity, cache, flip)
+            if not missing:
+                continue
+            reporter.text(f"Encoding picture {number + 1} of {len(jobs)}: {job.picture.name}")
+            try:
+                pixels = source.pixels()
+            except UnreadableImage as error:
+                name = job.picture.name if source == job.goal else f"{source.path.name}, before of {job.picture.name}"
+                broken[job.picture.path] = f"{name} ({error})"
+                break
+            for key, flipped, start in missing:
+                seen = first_and_grey(pixels) if start else pixels
+                latent = encoder.encode_pixels(seen.flip(2) if flipped else seen)
+                cache.put_latent(key, _checked(latent, job.picture.name))
     reporter.progress(len(jobs), len(jobs))
     _encode_masks([job for job in jobs if job.picture.path not in broken], encoder.vae_identity, cache)
     return broken
+
+
+def _missing(source: Source, vae_identity: str, cache: DiskCache, flip: bool) -> list[tuple[str, bool, bool]]:
+    """(key, flipped, start) of what is not on disk yet."""
+    starts = (False, True) if len(source.frames) > 1 else (False,)
+    wanted = [(flipped, start) for start in starts for flipped in ((False, True) if flip else (False,))]
+    keys = [(source.key(vae_identity, flipped, start), flipped, start) for flipped, start in wanted]
+    return [found for found in keys if not cache.has_latent(found[0])]
 
 
 def _encode_masks(jobs: Sequence[Job], vae_identity: str, cache: DiskCache) -> None:
@@ -193,27 +207,6 @@ def _encode_masks(jobs: Sequence[Job], vae_identity: str, cache: DiskCache) -> N
         if key is not None and not cache.has_latent(key):
             size = cache.latent(job.key(vae_identity, False)).shape[-2:]
             cache.put_latent(key, load_mask(job.picture, job.fit, size))
-
-
-def load_pixels(path: Path, fit: Fit) -> Tensor:
-    """(1, height, width, 3), float32 in 0..1."""
-    image = open_rgb(path)
-    height, width = fit.resized
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    cropped = np.asarray(image.crop(fit.box), dtype=np.float32) / 255.0
-    return torch.from_numpy(cropped)[None]
-
-
-def load_mask(picture: Picture, fit: Fit, size: Sequence[int]) -> Tensor:
-    """(1, height, width) of a latent, float32 in 0..1: resized and cropped as its picture, then averaged."""
-    try:
-        image = open_mask(picture)
-    except UnreadableImage as error:
-        raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it again as a .png.") from error
-    height, width = fit.resized
-    cropped = image.resize((width, height), Image.Resampling.BOX).crop(fit.box)
-    return adaptive_avg_pool2d(torch.from_numpy(np.asarray(cropped, dtype=np.float32) / 255.0)[None], tuple(size))
 
 
 def _checked(latent: Tensor, name: str) -> Tensor:
@@ -226,46 +219,110 @@ def _checked(latent: Tensor, name: str) -> Tensor:
     return latent
 
 
-def _encode_captions(captions: set[str], encoder: Encoder, cache: DiskCache, reporter: Reporter) -> None:
-    """With the empty caption, which caption dropout needs."""
-    missing = sorted(caption for caption in captions | {""} if not cache.has_conditioning(caption))
-    for number, caption in enumerate(missing):
+@dataclass(frozen=True)
+class Text:
+    """A caption, and what the text encoder is shown beside it."""
+
+    caption: str
+    pictures: tuple[Path, ...] = ()
+    flipped: bool = False
+    kind: str = ""
+    seen: str | None = None
+
+    @property
+    def key(self) -> str:
+        return text_key(self.caption, self.seen)
+
+    def encoded(self, encoder: Encoder) -> Conditioning:
+        if self.seen is None:
+            return encoder.encode_caption(self.caption)
+        pictures = [load_seen(path, self.flipped) for path in self.pictures]
+        return encoder.encode_seen(self.caption, pictures, self.kind)
+
+
+def _texts(job: Job, encoder: Encoder, options: EncodeOptions) -> list[Text]:
+    """With the empty caption, which caption dropout needs, where pictures are seen beside it."""
+    captions = (*job.captions, *job.class_captions)
+    kind = prompt_kind(encoder, options.edit_prompt)
+    if kind is None or not job.befores:
+        return [Text(caption) for caption in captions]
+    pictures = seen_pictures(job.picture.befores, kind)
+    return [
+        Text(caption, pictures, flipped, kind, _seen(job, encoder, options, flipped))
+        for flipped in ((False, True) if options.flip else (False,))
+        for caption in (*captions, "")
+    ]
+
+
+def _seen(job: Job, encoder: Encoder, options: EncodeOptions, flipped: bool) -> str | None:
+    kind = prompt_kind(encoder, options.edit_prompt)
+    if kind is None or not job.befores:
+        return None
+    contents = [before.content for before in job.befores[: len(seen_pictures(job.picture.befores, kind))]]
+    return seen_key(contents, kind, flipped)
+
+
+def _encode_captions(texts: Iterable[Text], encoder: Encoder, cache: DiskCache, reporter: Reporter) -> None:
+    wanted = {text.key: text for text in texts}
+    missing = sorted(key for key in wanted if not cache.has_conditioning(key))
+    for number, key in enumerate(missing):
         reporter.check_interrupt()
         reporter.progress(number, len(missing))
         reporter.text(f"Encoding caption {number + 1} of {len(missing)}")
-        conditioning = encoder.encode_caption(caption)
+        try:
+            conditioning = wanted[key].encoded(encoder)
+        except UnreadableImage as error:
+            paths = listed([path.name for path in wanted[key].pictures])
+            raise DanluError(f"A before cannot be read any more: {paths} ({error}). Queue again.") from error
         if not torch.isfinite(conditioning.cross_attn).all():
             raise DanluError(
-                f"The text encoder gave values that are not numbers for the caption {caption[:80]!r}. "
+                f"The text encoder gave values that are not numbers for the caption {wanted[key].caption[:80]!r}. "
                 "Start ComfyUI with --fp32-text-enc, or load another text encoder."
             )
-        cache.put_conditioning(caption, conditioning)
+        cache.put_conditioning(key, conditioning)
     if missing:
         reporter.progress(len(missing), len(missing))
 
 
-def _entries(jobs: list[Job], encoder: Encoder, flip: bool) -> tuple[Entry, ...]:
+def _entries(jobs: list[Job], encoder: Encoder, options: EncodeOptions) -> tuple[Entry, ...]:
     """In an order that follows from the content, so that a renamed file trains the same."""
-    entries = [
-        Entry(
-            name=job.picture.name,
-            image_key=job.image_key,
-            captions=job.captions,
-            latent_key=job.key(encoder.vae_identity, False),
-            flipped_latent_key=job.key(encoder.vae_identity, True) if flip else None,
-            repeats=job.picture.repeats,
-            original_size=job.picture.size,
-            crop=job.fit.crop,
-            target_size=job.fit.target,
-            role=job.role,
-            class_captions=job.class_captions,
-            mask_key=job.mask_key(encoder.vae_identity),
-        )
-        for job in jobs
-    ]
-    return tuple(sorted(entries, key=lambda entry: (entry.latent_key, entry.captions, entry.repeats)))
+    entries = [_entry(job, encoder, options) for job in jobs]
+    return tuple(sorted(entries, key=lambda e: (e.latent_key, e.captions, e.repeats, e.reference_keys)))
+
+
+def _entry(job: Job, encoder: Encoder, options: EncodeOptions) -> Entry:
+    vae = encoder.vae_identity
+    plain = Entry(
+        name=job.picture.name,
+        image_key=job.image_key,
+        captions=job.captions,
+        latent_key=job.key(vae, False),
+        flipped_latent_key=None,
+        repeats=job.picture.repeats,
+        original_size=job.picture.size,
+        crop=job.fit.crop,
+        target_size=job.fit.target,
+        role=job.role,
+        class_captions=job.class_captions,
+        mask_key=job.mask_key(vae),
+        reference_keys=job.before_keys(vae, False),
+        start_key=job.start_key(vae, False),
+        frames=max(1, len(job.frames)),
+        seen=_seen(job, encoder, options, False),
+    )
+    if not options.flip:
+        return plain
+    return replace(
+        plain,
+        flipped_latent_key=job.key(vae, True),
+        flipped_reference_keys=job.before_keys(vae, True),
+        flipped_start_key=job.start_key(vae, True),
+        flipped_seen=_seen(job, encoder, options, True),
+    )
 
 
 def _fingerprint(entries: tuple[Entry, ...], encoder: Encoder) -> str:
     nameless = [replace(entry, name="") for entry in entries]
-    return digest(encoder.vae_identity, encoder.text_identity, nameless)
+    seen = [(entry.seen, entry.flipped_seen) for entry in entries]
+    shown = (seen,) if any(entry.seen for entry in entries) else ()
+    return digest(encoder.vae_identity, encoder.text_identity, nameless, *shown)

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dataset.captions import without_trigger
-from ..dataset.files import file_digest
+from ..dataset.images import probe
 from ..dataset.joining import whole_repeats
 from ..dataset.model import Dataset, Picture, counted, listed
+from ..dataset.pairs import same_shape
 from ..dataset.variants import shuffled_tags
 from ..errors import DanluError
 from .buckets import Buckets, Fit, parse_resolutions, step_for
 from .cache import digest
+from .clips import ClipOptions, check_vae, chosen, clip_notes
 from .data import Size
+from .seen import check_prompt, seen_notes
+from .sources import RECIPE, Source, content_key
 
 if TYPE_CHECKING:
     from .encode import Encoder
 
-RECIPE = "1"
-"""Part of every key: raise it when pictures are resized or encoded differently."""
 MUCH_CROPPED = 0.25
 MOST_VARIANTS = 64
 
@@ -39,11 +40,14 @@ class EncodeOptions:
     """Tags at the start of a caption that keep their place."""
     caption_variants: int = 8
     """Orders of tags that are encoded for each caption."""
+    clips: ClipOptions = field(default_factory=ClipOptions)
+    edit_prompt: str = "auto"
+    """How a text encoder that sees pictures is shown those before an edit: `seen.EDIT_PROMPTS`."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture at one size."""
+    """One picture, or one clip, at one size."""
 
     picture: Picture
     image_key: str
@@ -52,10 +56,23 @@ class Job:
     captions: tuple[str, ...]
     class_captions: tuple[str, ...]
     """`captions` with the class word in place of the trigger; empty where they hold no trigger."""
+    frames: tuple[int, ...] = ()
+    """Of a clip: those that are trained."""
+    befores: tuple[Source, ...] = ()
+
+    @property
+    def goal(self) -> Source:
+        return Source(self.picture.path, self.image_key, self.fit, self.frames)
 
     def key(self, vae_identity: str, flipped: bool) -> str:
-        fit = self.fit
-        return digest(RECIPE, self.image_key, fit.resized, fit.crop, fit.target, flipped, vae_identity)
+        return self.goal.key(vae_identity, flipped)
+
+    def before_keys(self, vae_identity: str, flipped: bool) -> tuple[str, ...]:
+        return tuple(before.key(vae_identity, flipped) for before in self.befores)
+
+    def start_key(self, vae_identity: str, flipped: bool) -> str | None:
+        """A single frame is its own start."""
+        return self.goal.key(vae_identity, flipped, start=True) if len(self.frames) > 1 else None
 
     def mask_key(self, vae_identity: str) -> str | None:
         if self.picture.mask is None or self.role == "regularisation":
@@ -68,9 +85,11 @@ class Job:
 def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[list[Job], list[str]]:
     """What will be encoded at which size, and what the user should know about it."""
     _check_options(options)
+    step = encoder.frame_step
     _, unit = step_for(encoder.native_resolution, options.bucket_step, encoder.factor)
     dataset, remarks = whole_repeats(dataset)
     pictures = [(part, picture) for part in _labelled(dataset) for picture in part.pictures]
+    check_vae([picture for _, picture in pictures], step)
     originals = [picture.size for _, picture in pictures]
     resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
     jobs: list[Job] = []
@@ -81,13 +100,18 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
             small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
         captions = _captions(picture.caption, part, options)
         classes = _class_captions(captions, part)
-        jobs += [Job(picture, content_key(picture.path), fit, part.role, captions, classes) for fit in fits]
+        content, frames = content_key(picture.path), chosen(picture.clip, options.clips, step) if picture.clip else ()
+        for buckets, fit in fits:
+            befores = tuple(_before(path, picture, fit, buckets) for path in picture.befores)
+            jobs.append(Job(picture, content, fit, part.role, captions, classes, frames, befores))
     if not jobs:
         raise DanluError(
             f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
             "Use larger pictures, or turn on 'upscale_small' on Encode Dataset (Danlu)."
         )
-    return jobs, [*remarks, *_plan_notes(jobs, small, unit, resolutions, options)]
+    clips = {job.picture.path: (job.picture, job.frames) for job in jobs if job.frames}
+    notes = [*clip_notes(list(clips.values()), options.clips, step), *_before_notes(jobs, encoder, options)]
+    return jobs, [*remarks, *_plan_notes(jobs, small, unit, resolutions, options), *notes]
 
 
 def _labelled(dataset: Dataset) -> tuple[Dataset, ...]:
@@ -98,7 +122,38 @@ def _labelled(dataset: Dataset) -> tuple[Dataset, ...]:
     return tuple(part.mapped(lambda of, p: replace(p, name=f"{of.folder.name}/{p.name}")) for part in parts)
 
 
+def _before(path: Path, picture: Picture, fit: Fit, buckets: Buckets) -> Source:
+    """Of the same shape: resized and cropped as the goal is, so that pixels stay on pixels. Else in a size of its own,
+    as the host's FluxKontextImageScale chooses one."""
+    size = probe(path).size
+    own = None if same_shape(size, picture.size) else replace(buckets, upscale_small=True).fit(size)
+    return Source(path, content_key(path), own or fit)
+
+
+def _before_notes(jobs: Sequence[Job], encoder: Encoder, options: EncodeOptions) -> list[str]:
+    paired = [job for job in jobs if job.befores]
+    if not paired:
+        return []
+    names = {job.picture.path for job in paired}
+    befores = {before.path for job in paired for before in job.befores}
+    goal, shown = sum(_area(job.fit) for job in paired), sum(_area(b.fit) for job in paired for b in job.befores)
+    notes = [
+        f"{counted(len(names), 'pair')}: {counted(len(befores), 'before')} beside their goals; the model reads "
+        f"{1 + shown / goal:.1f} times as many picture tokens as without"
+    ]
+    odd = _unique(job.picture.name for job in paired if job.befores[0].fit != job.fit)
+    if odd:
+        notes.append(f"Before of another shape, in a size of its own: {listed(odd)}")
+    return [*notes, *seen_notes(encoder, options.edit_prompt, max(len(job.befores) for job in paired))]
+
+
+def _area(fit: Fit) -> int:
+    return fit.target[0] * fit.target[1]
+
+
 def _check_options(options: EncodeOptions) -> None:
+    options.clips.check()
+    check_prompt(options.edit_prompt)
     if options.keep_tokens < 0:
         raise DanluError(f"The input 'keep_tokens' is {options.keep_tokens}: give 0 or more.")
     if not 1 <= options.caption_variants <= MOST_VARIANTS:
@@ -119,14 +174,15 @@ def _class_captions(captions: tuple[str, ...], dataset: Dataset) -> tuple[str, .
     return () if found == captions or dataset.role == "regularisation" else found
 
 
-def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[Fit]:
+def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[tuple[Buckets, Fit]]:
     """One for each resolution, but only once each size: a small picture is no larger at a larger resolution."""
-    found: dict[Size, Fit] = {}
+    found: dict[Size, tuple[Buckets, Fit]] = {}
     for resolution in resolutions:
         step, unit = step_for(resolution, options.bucket_step, factor)
-        fit = Buckets(resolution, step, unit, options.upscale_small).fit(original)
+        buckets = Buckets(resolution, step, unit, options.upscale_small)
+        fit = buckets.fit(original)
         if fit:
-            found.setdefault(fit.target, fit)
+            found.setdefault(fit.target, (buckets, fit))
     return list(found.values())
 
 
@@ -149,20 +205,6 @@ def _plan_notes(
     if doubles:
         notes.append(f"{counted(doubles, 'image')} the same as another")
     return notes
-
-
-def content_key(path: Path) -> str:
-    """Hash of a file's bytes."""
-    try:
-        stat = path.stat()
-        return _content_key(path, stat.st_mtime_ns, stat.st_size)
-    except OSError as error:
-        raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
-
-
-@lru_cache(maxsize=100_000)
-def _content_key(path: Path, _mtime: int, _size: int) -> str:
-    return file_digest(path)
 
 
 def _lost(fit: Fit) -> float:

@@ -375,5 +375,5 @@ def _shares(batch: Batch, share: float) -> Tensor:
 
 def largest_latent(entries: Sequence[Entry], data: TrainingData) -> tuple[int, ...]:
     """Shape of the largest latent, (channels, ...)."""
-    one_per_bucket = {entry.target_size: entry for entry in entries}.values()
+    one_per_bucket = {entry.bucket: entry for entry in entries}.values()
     return max((tuple(data.latent(entry).shape) for entry in one_per_bucket), key=math.prod)

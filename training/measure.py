@@ -127,10 +127,10 @@ def _wait(device: torch.device) -> None:
 def _of_largest(data: TrainingData) -> TrainingData:
     """Only the training pictures of the largest size, and all that are not trained on."""
     largest = math.prod(largest_latent(data.trained, data))
-    one_per_size = {entry.target_size: entry for entry in data.trained}
+    one_per_size = {entry.bucket: entry for entry in data.trained}
     size = next(size for size, entry in one_per_size.items() if math.prod(data.latent(entry).shape) == largest)
     return replace(
-        data, entries=tuple(entry for entry in data.entries if entry.role != "train" or entry.target_size == size)
+        data, entries=tuple(entry for entry in data.entries if entry.role != "train" or entry.bucket == size)
     )
 
 

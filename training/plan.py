@@ -113,8 +113,8 @@ def _tried(trainer: Trainer, card: Card, foretold: int) -> DryStep | None:
 
 def _mean_area(data: TrainingData) -> float:
     """Of the latents that the steps of a run see, as a part of the largest."""
-    area = {entry.target_size: _area([entry], data) for entry in data.trained}
-    seen = sum(area[entry.target_size] * entry.repeats for entry in data.trained)
+    area = {entry.bucket: _area([entry], data) for entry in data.trained}
+    seen = sum(area[entry.bucket] * entry.repeats for entry in data.trained)
     return seen / data.samples_per_epoch / max(area.values())
 
 

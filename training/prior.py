@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ..errors import DanluError
 from .batches import BatchPlan
 from .config import TrainingConfig
-from .data import Entry, Size, TrainingData
+from .data import Entry, TrainingData
 from .rng import derive_seed
 from .rows import Batch, RowMaker, joined
 
@@ -50,13 +50,13 @@ class Prior:
 
     def batches(self, rows: RowMaker, step: int, first_row: int, entries: Sequence[Entry]) -> Iterator[Batch]:
         """Prior rows that go with rows `first_row`, ... of `step`, those of one size together. Without targets."""
-        by_size: dict[Size, list[Batch]] = defaultdict(list)
+        by_size: dict[tuple[int, ...], list[Batch]] = defaultdict(list)
         for row, entry in enumerate(entries, start=first_row):
             if row % ROWS_PER_PRIOR:
                 continue
             chosen = self._entry(step, row // ROWS_PER_PRIOR, entry)
             if chosen is not None:
-                by_size[chosen.target_size].append(rows.row(chosen, step, row, "prior"))
+                by_size[chosen.bucket].append(rows.row(chosen, step, row, "prior"))
         return (joined(batches) for batches in by_size.values())
 
     def _entry(self, step: int, number: int, beside: Entry) -> Entry | None:

@@ -87,4 +87,6 @@ def pictures_of(data: TrainingData) -> dict[str, Any]:
         picture["role"] = entry.role
         picture["repeats"] = entry.repeats
         picture["sizes"].append([entry.latent_key, *entry.target_size])
+        if entry.reference_keys:
+            picture.setdefault("befores", []).append(list(entry.reference_keys))
     return found

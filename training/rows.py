@@ -87,7 +87,7 @@ class RowMaker:
         flip = uniform(rng) < 0.5
         variant = int(uniform(rng) * len(entry.captions))
         dropped = uniform(rng) < self.config.caption_dropout
-        text = self.data.empty_conditioning() if dropped else self.data.conditioning(entry, variant)
+        text = self.data.empty_conditioning(entry, flip) if dropped else self.data.conditioning(entry, variant, flip)
         latent = self.model.prepare_latent(self.data.latent(entry, flip).clone()[None])
         sigma = self.timesteps.draw(rng, self.model.tokens(latent.shape))
         noise = draw_noise(latent.shape, self.config, rng)
@@ -110,7 +110,7 @@ class RowMaker:
             latent=latent,
             noise=torch.randn(tuple(latent.shape), generator=generator(*seed)).to(self.model.device),
             sigma=sigma,
-            rows=(self._condition(entry, self.data.cache.conditioning(caption), flip=False),),
+            rows=(self._condition(entry, self.data.text(entry, caption), flip=False),),
             mask=self._mask(entry, False, latent),
         )
 

@@ -29,7 +29,7 @@ from .objective import add_noise, clean_latent, target
 from .rng import kept_generators
 from .rows import Batch
 
-LEVELS = (0.25, 0.75, 0.85, 0.95)
+LEVELS = (0.25, 0.85, 0.9, 0.95)
 """Quantiles of the noise levels that the run trains at; most lie where verdicts are found (`advisor.measures`)."""
 HIGHEST = LEVELS[-1]
 """Where hardly anything but the caption says what the picture is."""
@@ -76,7 +76,8 @@ def _swapped(about: Sequence[Entry], data: TrainingData) -> Texts:
         # The one half way round: neighbours in the alphabet may say nearly the same.
         place = captions.index(entry.captions[0]) + max(1, len(captions) // 2)
         other = captions[place % len(captions)]
-        if other != entry.captions[0]:
+        # What a text encoder says of a picture is not known for another one's caption.
+        if other != entry.captions[0] and entry.seen is None:
             found.append((entry, other))
     return tuple(found)
 

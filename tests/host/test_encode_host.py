@@ -19,8 +19,9 @@ from danlu.dataset.scan import load_folder
 from danlu.errors import DanluError
 from danlu.host.encode import HostEncoder
 from danlu.training.data import TrainingData
-from danlu.training.encode import EncodeOptions, encode_dataset, load_pixels
+from danlu.training.encode import EncodeOptions, encode_dataset
 from danlu.training.reporter import Reporter
+from danlu.training.sources import load_pixels
 
 from ..factory import model_file
 from .clip import load_clip

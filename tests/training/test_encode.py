@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,21 +27,34 @@ class FakeEncoder:
 
     factor: int = 8
     native_resolution: int = 64
+    frame_step: int = 0
+    sees_pictures: bool = False
     vae_identity: str = "vae"
     text_identity: str = "clip"
     pictures: list[tuple[int, ...]] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
+    seen: list[tuple[str, int, str]] = field(default_factory=list)
     broken: bool = False
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         self.pictures.append(tuple(pixels.shape))
         assert pixels.dtype == torch.float32 and pixels.min() >= 0 and pixels.max() <= 1
         latent = avg_pool2d(pixels.movedim(-1, 1), self.factor)
+        if self.frame_step:  # as a causal VAE: the first frame alone, then so many at a time
+            groups = [latent[:1], *latent[1:].split(self.frame_step)]
+            latent = torch.stack([group.mean(0) for group in groups], dim=1)[None]
         return latent * float("nan") if self.broken else latent.to(torch.bfloat16).float()
 
     def encode_caption(self, caption: str) -> Conditioning:
         self.captions.append(caption)
         return Conditioning(torch.full((1, 2, 3), float(len(caption))), {"pooled_output": torch.ones(1, 3)})
+
+    def encode_seen(self, caption: str, pictures: Sequence[Tensor], kind: str) -> Conditioning:
+        """Of the pictures' left halves; the kind as one more token."""
+        self.seen.append((caption, len(pictures), kind))
+        means = [picture[:, :, : picture.shape[2] // 2].mean() for picture in pictures]
+        tokens = torch.stack([*means, torch.tensor(float(len(caption))), torch.tensor(float(len(kind)))])
+        return Conditioning(tokens[None, :, None].expand(1, -1, 3).clone(), {"pooled_output": torch.ones(1, 3)})
 
 
 class Watcher(Reporter):

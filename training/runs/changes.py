@@ -59,6 +59,8 @@ def _of_picture(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) ->
         yield f"another picture in {name}"
     elif before["sizes"] != now["sizes"]:
         yield f"size or crop of {name}"
+    elif before.get("befores") != now.get("befores"):
+        yield f"before of {name}"
     if before["caption"] != now["caption"]:
         yield f"caption of {name}"
     for part in ("role", "repeats"):
