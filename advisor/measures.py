@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
-UPPER = 0.5
+UPPER = 0.8
 """Quantile of the noise levels from which on they count for verdicts."""
 
 
@@ -49,9 +49,9 @@ class Measure:
 class Point:
     """A checkpoint's losses over the base's: 1 where nothing was gained, below 1 where something was.
 
-    At the upper half of the noise levels. There the caption decides what is drawn. Lower down the noisy picture gives
-    that away: what is left is the detail of these very pictures, where the loss on held-out ones hardly falls, and
-    rises long before prompts are followed any worse.
+    At the upper noise levels. There the caption decides what is drawn. Lower down the noisy picture gives that away:
+    what is left is the detail of these very pictures, where the loss on held-out ones hardly falls, and rises, the
+    sooner the lower, while pictures of prompts are still getting better.
     """
 
     measure: Measure
@@ -85,6 +85,7 @@ class Evidence:
         return [
             Point(m, _over(m.held_out, base.held_out, m.levels), _over(m.trained, base.trained, m.levels))
             for m in later
+            if m.levels == base.levels
         ]
 
 

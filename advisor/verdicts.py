@@ -4,8 +4,8 @@ With held-out pictures, by their loss over the base's (its gain is one minus tha
 
     not learned yet   before the first checkpoint with `ENOUGH` of the best gain; all, where the best is below `LEAST`
     over-trained      from the checkpoint on after which `tolerance` of the best gain stays lost
-    good              between the two; of these, the last one within half of `tolerance` of the best gain is
-                      recommended: likeness goes on growing while held-out pictures do not tell one from the other
+    good              between the two; of these, the last one within half of `tolerance` of the best gain, and no odd
+                      one, is recommended: likeness goes on growing while held-out pictures do not tell the difference
 
 Without any, the loss on trained pictures says what is not learned yet, and only how the model answers to captions says
 what is over-trained: it has stopped listening (`DEAF`). The limits were found on the bundled demo model.
@@ -99,8 +99,13 @@ def _by_held_out(points: list[Point], evidence: Evidence, tolerance: float) -> J
         point.step: OVER if i >= first_over else GOOD if i >= first_good else NOT_LEARNED
         for i, point in enumerate(points)
     }
-    near = [p.step for i, p in enumerate(points) if gains[i] >= gains[top] * (1.0 - tolerance / 2)]
-    near = [step for step in near if states[step] == GOOD]
+    near = [
+        point.step
+        for i, point in enumerate(points)
+        if states[point.step] == GOOD
+        and gains[i] >= gains[top] * (1.0 - tolerance / 2)
+        and raw[point.step] >= gains[top] * (1.0 - tolerance)
+    ]
     # Where held-out pictures make no difference, what has been trained longest knows the subject best.
     chosen = max(near, default=None)
     order = sorted(raw, key=lambda step: (step != chosen, states[step] != GOOD, -raw[step]))

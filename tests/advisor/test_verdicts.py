@@ -39,6 +39,20 @@ def test_one_odd_checkpoint_is_no_turn() -> None:
     assert sum(a != b for a, b in zip(found, plain, strict=True)) <= 1
 
 
+def test_an_odd_checkpoint_is_not_recommended() -> None:
+    flat, odd = ([0.98, 0.9, 0.8, 0.8, value, 0.8, 0.9, 1.0, 1.05] for value in (0.8, 0.9))
+    assert judge(evidence(flat, FALLS[:9])).recommended == 600
+    found = judge(evidence(odd, FALLS[:9]))
+    assert found.recommended == 400
+    assert (verdict := found.of(500)) and verdict.state == GOOD
+
+
+def test_losses_at_other_levels_than_the_bases_are_not_compared() -> None:
+    found = evidence(LEARNS, FALLS)
+    other = [replace(m, levels=(0.1, 0.2, 0.9, 0.95)) if m.step > 500 else m for m in found.measures]
+    assert {v.step for v in judge(replace(found, measures=tuple(other))).verdicts} == {100, 200, 300, 400, 500}
+
+
 def test_still_getting_better() -> None:
     falling = [0.99, 0.97, 0.94, 0.9, 0.87, 0.86]
     found = judge(evidence(falling, falling))
