@@ -1,0 +1,1 @@
+"""Where faces are in pictures, and what to cut out around them."""
