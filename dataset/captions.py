@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
-from .files import file_stat
+from .files import file_stat, shown
 
 PLACEHOLDER = re.compile(r"\[trigger\]", re.IGNORECASE)
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -24,9 +25,18 @@ class UnreadableCaption(ValueError):
 
 def read_caption(path: Path) -> str:
     """The file's text on one line."""
+    check_link(path)
     if file_stat(path).st_size > MAX_BYTES:
         raise UnreadableCaption(f"more than {MAX_BYTES >> 10} KB, not a caption")
     return one_line(decode(path.read_bytes()))
+
+
+def check_link(path: Path) -> None:
+    """Raises UnreadableCaption: a folder from a stranger may hold a cat.txt that is a link to a key or a password."""
+    if path.is_symlink():
+        target = Path(os.path.realpath(path))
+        if target.suffix.lower() not in (*CAPTION_SUFFIXES, *METADATA_SUFFIXES):
+            raise UnreadableCaption(f"a link to {shown(target.name)}, which is no caption file")
 
 
 def decode(raw: bytes) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import av.video
 
 __all__ = ["VIDEO_SUFFIXES", "first_frame", "frames", "probe_clip"]
+ONLY_FILES = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
+"""No playlists: they name other files, whatever they are called themselves."""
 MOST_PIXELS = 8192 * 8192
 """Of one frame: above that it is a mistake or an attack."""
 
@@ -74,7 +76,7 @@ def _opened(path: Path) -> av.container.InputContainer:
     import av
 
     # A file of ours: none that it names elsewhere is opened.
-    return av.open(str(path), mode="r", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+    return av.open(str(path), mode="r", metadata_errors="ignore", options=ONLY_FILES)
 
 
 def _stream(container: Any) -> av.video.VideoStream:

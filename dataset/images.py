@@ -16,6 +16,8 @@ from .files import file_stat, why_unread
 
 IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "GIF")
+"""Whatever a file is called, Pillow tries no other: some of them run programs (EPS)."""
 MIN_SIDE = 8
 """Below this there is not one latent pixel."""
 ORIENTATION_TAG = 0x0112
@@ -89,12 +91,19 @@ def opened(path: Path) -> Image.Image:
     length = file_stat(path).st_size
     with warnings.catch_warnings():  # a large picture is no news; far too large ones raise
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path)
+        image = Image.open(path, formats=_formats())
     pixels = image.width * image.height
     if pixels > LARGE and pixels > MOST_PIXELS_PER_BYTE * length:
         image.close()
         raise UnreadableImage(f"{pixels // 1_000_000} megapixels in {length >> 10} KB: no photo. Make it smaller")
     return image
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Of `FORMATS`, those that this Pillow was built with."""
+    Image.init()
+    return tuple(known for known in FORMATS if known in Image.OPEN)
 
 
 def reason(error: Exception) -> UnreadableImage:

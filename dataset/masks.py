@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from ..errors import DanluError
 from . import paths
+from .files import why_unread
 from .images import IMAGE_SUFFIXES, UnreadableImage, opened, probe, reason
 from .listing import FoundFile, list_files
 from .model import FolderRequest, Picture, counted, listed
@@ -102,7 +103,8 @@ def checked_masks(pictures: Sequence[Picture]) -> list[str]:
             height, width = probe(picture.mask).size
             nothing = not np.asarray(open_mask(picture)).any()
         except (UnreadableImage, OSError) as error:
-            raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it again as a .png.") from error
+            why = why_unread(error) if isinstance(error, OSError) else error
+            raise DanluError(f"The mask {picture.mask} cannot be used: {why}. Save it again as a .png.") from error
         of_picture = picture.size[1] / picture.size[0]
         if abs(width / height / of_picture - 1.0) > SAME_SHAPE:
             shape = f"{width}x{height}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .captions import METADATA_SUFFIXES, UnreadableCaption, decode, one_line
+from .captions import METADATA_SUFFIXES, UnreadableCaption, check_link, decode, one_line
 from .files import file_stat, shown, why_unread
 from .listing import FoundFile, folded
 from .model import counted, listed
@@ -344,6 +344,7 @@ def _entry(heading: Sequence[str], cells: Sequence[str], delimiter: str) -> dict
 
 
 def _decoded(path: Path) -> str:
+    check_link(path)
     size = file_stat(path).st_size
     if size > MAX_BYTES:
         raise UnreadableCaption(f"{size >> 20} MB; more than {MAX_BYTES >> 20} MB are not read")

@@ -31,7 +31,7 @@ def _found(text: str, roots: tuple[Path, ...]) -> Path:
 
 
 def _places(wanted: str, roots: tuple[Path, ...]) -> list[Path]:
-    absolute = Path(wanted).expanduser()
+    absolute = _expanded(wanted)
     if absolute.is_absolute():
         return [absolute]
     places = []
@@ -43,15 +43,22 @@ def _places(wanted: str, roots: tuple[Path, ...]) -> list[Path]:
     return places
 
 
+def _expanded(wanted: str) -> Path:
+    try:
+        return Path(wanted).expanduser()
+    except RuntimeError:  # ~somebody whom this computer does not know
+        return Path(wanted)
+
+
 def _exists(place: Path) -> bool:
     try:
         return place.exists()
-    except OSError:  # a name too long for the file system
+    except (OSError, ValueError):  # a name too long for the file system, or with signs that it cannot hold
         return False
 
 
 def _checked(place: Path) -> Path:
-    if place.is_dir() or place.suffix.lower() == ".zip":
+    if place.is_dir() or (place.suffix.lower() == ".zip" and place.is_file()):
         return place
     raise DanluError(
         f"The input 'folder' names a file: {place}. Give the folder it is in ({place.parent}), or a .zip file."
@@ -59,7 +66,7 @@ def _checked(place: Path) -> Path:
 
 
 def _not_found(wanted: str, roots: tuple[Path, ...]) -> str:
-    if Path(wanted).expanduser().is_absolute() or not roots:
+    if _expanded(wanted).is_absolute() or not roots:
         where = "Check the spelling, and that this computer (the one that runs ComfyUI) can see it."
     else:
         where = "Looked below " + " and ".join(str(root) for root in roots) + ". A full path works too."

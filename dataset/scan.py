@@ -22,6 +22,7 @@ from .pairs import before_files, swapped, with_befores
 from .texts import Texts
 
 Progress = Callable[[int, int], None]
+MOST_REPEATS = 10_000
 
 
 def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dataset:
@@ -33,6 +34,7 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     images = [file for file in files if file.suffix in PICTURE_SUFFIXES]
     if not images:
         raise DanluError(_no_images(found, folder, files, request.recursive))
+    _check_repeats(images)
     loader = _Loader(request, files, images)
     progress = progress or (lambda done, total: None)
     pictures = loader.load(images, progress)
@@ -95,6 +97,15 @@ def _no_images(found: Path, folder: Path, files: list[FoundFile], recursive: boo
     if files:
         return f"{start}, only {counted(len(files), 'caption file')}. Put the pictures ({kinds}) beside them."
     return f"{start}. Put pictures into it ({kinds}), or give another folder."
+
+
+def _check_repeats(files: list[FoundFile]) -> None:
+    most = max(files, key=lambda file: file.repeats)
+    if most.repeats > MOST_REPEATS:
+        raise DanluError(
+            f"The folder of {shown(most.name)} asks for {most.repeats:,} repeats of each picture; {MOST_REPEATS:,} is "
+            "the most. Give it a smaller number, or a name that does not begin with one."
+        )
 
 
 def _left_out(files: list[FoundFile], pictures: list[FoundFile]) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DanluError
-from .captions import CAPTION_SUFFIXES, METADATA_SUFFIXES, UnreadableCaption, from_file_name, read_caption
+from .captions import CAPTION_SUFFIXES, UnreadableCaption, from_file_name, read_caption
 from .files import shown, why_unread
 from .listing import FoundFile
 from .metadata import Metadata, read_metadata
@@ -87,7 +86,6 @@ class Texts:
 
     def _read(self, file: FoundFile) -> str:
         try:
-            _check_link(file.path)
             return read_caption(file.path)
         except UnreadableCaption as error:
             why = str(error)
@@ -95,11 +93,3 @@ class Texts:
             why = why_unread(error)
         self.notes.append(f"Caption {shown(file.name)} is not used: {why}")
         return ""
-
-
-def _check_link(path: Path) -> None:
-    """A folder from a stranger may hold a cat.txt that is a link to a key or a password."""
-    if path.is_symlink():
-        target = Path(os.path.realpath(path))
-        if target.suffix.lower() not in (*CAPTION_SUFFIXES, *METADATA_SUFFIXES):
-            raise UnreadableCaption(f"a link to {shown(target.name)}, which is no caption file")
