@@ -88,7 +88,8 @@ def _check(vae: Any, clip: Any) -> None:
 
 def _frame_step(vae: Any) -> int:
     """Frames that share one of the latent: 4 of Wan's and HunyuanVideo's, 8 of LTX-Video's; 0 for pictures."""
-    return int(vae.temporal_compression_decode() or 0) if vae.latent_dim == 3 and not vae.not_video else 0
+    video = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
+    return int(vae.temporal_compression_decode() or 0) if video else 0
 
 
 def _native_resolution(clip: Any) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ._clip_inputs import clip_inputs
 from ._pair_inputs import pair_inputs
 from ._sheet import sheet_of
 from ._types import CATEGORY, DatasetType, TrainingDataType
@@ -104,15 +105,21 @@ class DanluEncodeDataset(io.ComfyNode):
         keep_tokens: int = 0,
         caption_variants: int = 8,
         validation: Dataset | None = None,
+        frames: int = -1,
+        fps: float = 0.0,
+        pick: str = "start",
+        edit_prompt: str = "auto",
     ) -> io.NodeOutput:
         from ..host.encode import HostEncoder
         from ..host.paths import system_folder
         from ..host.report import NodeReporter
+        from ..training.clips import ClipOptions
         from ..training.encode import EncodeOptions, describe, encode_dataset
 
         options = EncodeOptions(
-            resolution, bucket_step, flip, upscale_small, shuffle_tags, keep_tokens, caption_variants
-        )
+            resolution, bucket_step, flip, upscale_small, shuffle_tags, keep_tokens, caption_variants,
+            ClipOptions(frames, fps, pick), edit_prompt,
+        )  # fmt: skip
         reporter = NodeReporter(cls.hidden.unique_id)
         encoder, cache = HostEncoder(vae, clip), system_folder() / "cache"
         data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation, validation)
@@ -321,6 +328,7 @@ def _encode_inputs() -> list[io.Input]:
                 "them. Not wired: from 12 images on, one of ten is held out (validation of Training Config)."
             ),
         ),
+        *clip_inputs(),
     ]
 
 

@@ -149,6 +149,9 @@ class VideoVae:
     def spacial_compression_encode(self) -> int:
         return 8
 
+    def temporal_compression_decode(self) -> int:
+        return 4
+
     def encode(self, pixels: Tensor) -> Tensor:
         frames = pixels.shape[0]
         return torch.zeros(1, 16, frames, pixels.shape[1] // 8, pixels.shape[2] // 8)
