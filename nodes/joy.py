@@ -159,8 +159,8 @@ def _asking() -> list[io.Input]:
             placeholder="your trigger word",
             optional=True,
             tooltip=(
-                "How captions call the person or character: your trigger word, for a LoRA of somebody. Also stands "
-                "for {name} in your own prompts. Empty: no name."
+                "How captions call the person or character: your trigger word, for a LoRA of somebody. Empty: no name. "
+                "In your own prompts write name in curly brackets."
             ),
         ),
         io.String.Input(
