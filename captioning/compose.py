@@ -122,7 +122,11 @@ def _inner(recipe: Recipe, said: Said, kind: str) -> str:
     """The caption of a text that this very recipe has composed; else the text itself."""
     whole = said.caption
     candidates = [""]
-    for head, tail in _surroundings(recipe, said, kind):
+    names = _PIECES.findall(recipe.template)
+    others = {name: value for name, value in vars(said).items() if name in names and name != "caption"}
+    if recipe.caption_from in ("before", "both"):
+        others["before"] = said.before
+    for head, tail in _surroundings(recipe, Said(**others), kind):
         if whole.startswith(head) and whole.endswith(tail) and len(whole) > len(head) + len(tail):
             candidates.append(whole[len(head) : len(whole) - len(tail)].strip(" ,"))
     for inner in candidates:
@@ -131,6 +135,7 @@ def _inner(recipe: Recipe, said: Said, kind: str) -> str:
     return whole
 
 
+@lru_cache(maxsize=1024)
 def _surroundings(recipe: Recipe, said: Said, kind: str) -> set[tuple[str, str]]:
     """What may stand before and behind a caption: it depends on how that begins, and on whether it has the trigger."""
     found = set()

@@ -74,18 +74,25 @@ def places_of(dataset: Dataset, folder: str, places: Places) -> list[Place]:
     return found
 
 
-def inside(folder: Path, name: str) -> Path:
-    """The file `name` below `folder`; raises DanluError where it is none, or a folder on the way is a link outside."""
+def inside(folder: Path, name: str, known: set[Path] | None = None) -> Path:
+    """The file `name` below `folder`; raises DanluError where it is none, or a folder on the way is a link outside.
+
+    `known`: folders that were looked at a moment ago; more are added.
+    """
     parts = PurePosixPath(name).parts
     bad = not parts or PurePosixPath(name).is_absolute() or any(p in ("..", "") or "\0" in p for p in parts)
     if bad or os.name == "nt" and re.search(r"[:\\]", name):
         raise DanluError(f"{name!r} is no file below {folder}. Nothing was written there.")
     path = folder.joinpath(*parts)
+    if known is not None and path.parent in known:
+        return path
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         raise DanluError(
             f"{path.parent} is a link that leads out of {folder}. Load the folder that it leads to as a dataset of its "
             "own, or write to a folder below output."
         )
+    if known is not None:
+        known.add(path.parent)
     return path
 
 

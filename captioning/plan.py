@@ -118,9 +118,10 @@ def plan_folder(part: Dataset, place: Place, wish: Wish) -> Plan:
     if wish.format in TABLES:
         return _table_plan(part, place, wish)
     history = History(place.folder)
-    items = []
+    items: list[Item] = []
+    known: set[Path] = set()
     for picture in part.pictures:
-        path = _target(part, picture, place, wish.format)
+        path = _target(part, picture, place, wish.format, known)
         name = path.relative_to(place.folder).as_posix()
         items.append(_file_item(picture, name, path, history, wish, part.trigger))
     _refuse_collisions(items, place)
@@ -135,14 +136,14 @@ def _check_below(part: Dataset, picture: Picture) -> None:
         )
 
 
-def _target(part: Dataset, picture: Picture, place: Place, suffix: str) -> Path:
+def _target(part: Dataset, picture: Picture, place: Place, suffix: str, known: set[Path]) -> Path:
     """The text file that the picture has; else one named like it."""
     relative = PurePosixPath(picture.path.relative_to(part.folder).as_posix())
     own = picture.text_file
     if place.beside and own and own.parent == picture.path.parent and own.suffix.lower() in TEXT_SUFFIXES:
-        return inside(place.folder, (relative.parent / own.name).as_posix())
+        return inside(place.folder, (relative.parent / own.name).as_posix(), known)
     wanted = relative.parent / (relative.stem + suffix)
-    path = inside(place.folder, wanted.as_posix())
+    path = inside(place.folder, wanted.as_posix(), known)
     there = _names(path.parent, _stamp(path.parent))
     others = [s for s in TEXT_SUFFIXES if s != suffix]
     names = [relative.stem + suffix, *(relative.stem + s for s in others), relative.name + suffix]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from .places import Places, inside, is_text_name, places_of
 from .plan import TABLE_BYTES
 from .text_files import Untouchable, create, debris, overwrite, read_bytes, sha, sync_folder
 
+BATCH = 64
+"""Changes that are journaled together."""
 SHOWN_RUNS = 8
 
 
@@ -98,6 +100,14 @@ def undo_captions(folders: Sequence[Path], run: str, apply: bool, watcher: Watch
     return Undoing(done)
 
 
+@dataclass(frozen=True)
+class _Change:
+    entry: Entry
+    path: Path
+    now: bytes | None
+    old: bytes | None
+
+
 class _Undo:
     def __init__(self, folder: Path, run: str, name: str, apply: bool) -> None:
         self.folder, self.name, self.apply = folder, name, apply
@@ -133,45 +143,57 @@ class _Undo:
             if entry.row:
                 rows.setdefault(entry.file, []).append(entry)
         files = [entry for entry in reversed(found) if not entry.row]
-        for number, entry in enumerate(files):
+        for start in range(0, len(files), BATCH):
             watcher.check_interrupt()
-            try:
-                self._file(entry, rows.get(entry.file, []))
-            except (Untouchable, DanluError, ValueError) as error:
-                self.out.left.append(f"{entry.file} ({error})")
-            watcher.progress(number + 1, len(files))
+            batch = [change for entry in files[start : start + BATCH] if (change := self._change(entry))]
+            if self.apply and batch:
+                self._restore(batch, rows)
+            watcher.progress(min(start + BATCH, len(files)), len(files))
         if self.out.applied and (self.out.restored or self.out.removed):
             self.out.undo = self.name
         return self.out
 
-    def _file(self, entry: Entry, rows: list[Entry]) -> None:
-        if not is_text_name(entry.file):
-            raise Untouchable("no caption file")
-        path, old = inside(self.folder, entry.file), entry.old_bytes()
-        if (None if old is None else sha(old)) != entry.was:
-            raise Untouchable("its line in the journal is broken")
-        now = read_bytes(path, TABLE_BYTES)
-        found = None if now is None else sha(now)
+    def _change(self, entry: Entry) -> _Change | None:
+        """What has to be done about a file; None: nothing, and why is told."""
+        try:
+            if not is_text_name(entry.file):
+                raise Untouchable("no caption file")
+            path, old = inside(self.folder, entry.file), entry.old_bytes()
+            if (None if old is None else sha(old)) != entry.was:
+                raise Untouchable("its line in the journal is broken")
+            now = read_bytes(path, TABLE_BYTES)
+            found = None if now is None else sha(now)
+            if found not in (entry.was, entry.new):
+                raise Untouchable("changed since")
+        except (Untouchable, DanluError, ValueError) as error:
+            self.out.left.append(f"{entry.file} ({error})")
+            return None
         if found == entry.was:
             self.out.same += 1
-            return
-        if found != entry.new:
-            raise Untouchable("changed since")
+            return None
         (self.out.removed if old is None else self.out.restored).append(entry.file)
-        if self.apply:
-            self._restore(path, entry, now, old, rows)
+        return _Change(entry, path, now, old)
 
-    def _restore(self, path: Path, entry: Entry, now: bytes | None, old: bytes | None, rows: list[Entry]) -> None:
-        for file in debris(path.parent):
+    def _restore(self, batch: list[_Change], rows: Mapping[str, list[Entry]]) -> None:
+        journaled = []
+        for change in batch:
+            journaled.append(self._taken_back(change.entry, encoded(change.now)))
+            journaled += [self._taken_back(row, None) for row in rows.get(change.entry.file, [])]
+        self.journal.append(journaled)
+        folders = {change.path.parent for change in batch}
+        for file in [file for folder in folders for file in debris(folder)]:
             file.unlink(missing_ok=True)
-        self.journal.append([self._taken_back(entry, encoded(now)), *(self._taken_back(row, None) for row in rows)])
-        if old is None:
-            path.unlink()
-        elif now is None:
-            create(path, old)
-        else:
-            overwrite(path, old)
-        sync_folder(path.parent)
+        for change in batch:
+            if read_bytes(change.path, TABLE_BYTES) != change.now:
+                self.out.left.append(f"{change.entry.file} (changed meanwhile)")
+            elif change.old is None:
+                change.path.unlink()
+            elif change.now is None:
+                create(change.path, change.old)
+            else:
+                overwrite(change.path, change.old)
+        for folder in folders:
+            sync_folder(folder)
 
     def _taken_back(self, entry: Entry, old: str | None) -> Entry:
         self.count += 1
