@@ -52,6 +52,18 @@ def mapped_lora(file: str) -> dict[str, Tensor]:
         raise DanluError(f"{path.name} cannot be read: {error}. Take it out of the folder, or get it again.") from error
 
 
+def trigger_of(path: Path) -> str:
+    """The word that a LoRA file, or a run's checkpoint, says it was trained with; empty where it says none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as opened:
+            found = opened.metadata() or {}
+            return (found.get("trigger") or found.get("modelspec.trigger_phrase") or "").strip()
+    except (OSError, SafetensorError):
+        return ""
+
+
 def content_hash(path: Path) -> str:
     """sha256 of a file, read once for as long as its time and size stay."""
     return _content_hash(str(path), *_stamp(path))

@@ -34,13 +34,15 @@ from ..training.disk import checkpoint_interval
 from ..training.outline import Outline, describe, outlined
 from ..training.request import TrainRequest
 from ..training.runs.store import LoraModel, RunHandle, RunStore
-from .loop_files import content_hash, mapped_lora
+from .loop_files import content_hash, mapped_lora, trigger_of
 from .preparation import ModelChoices
 from .training import RunInputs, request_for, train_on_host
 
 SEGMENT, LORA, PICTURE = "DanluTrainSegment", "DanluSweepLora", "DanluSweepPicture"
 BASE = Made(LORA, {"file": "", "identity": NO_LORA}, NO_LORA, empty=True)
 """A LoRA that changes nothing."""
+TRIGGER = "[trigger]"
+"""In a prompt: as in captions, the word that was trained."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def sweep_on_host(
     axes = Axes(
         weights,
         numbers(strengths, "strengths"),
-        lines(prompts),
+        _with_trigger(lines(prompts), checkpoints),
         whole_numbers(seeds, "seeds"),
         _pictures(images, truths, source),
         BASE if with_base else None,
@@ -140,6 +142,17 @@ def sweep_on_host(
         _best(checkpoints),
     )
     return sweep_plan(checkpoints.name, axes)
+
+
+def _with_trigger(prompts: list[str], checkpoints: RunHandle | LoraFiles) -> list[str]:
+    """The word that was trained stands in for `[trigger]`."""
+    if not any(TRIGGER in prompt for prompt in prompts):
+        return prompts
+    last = checkpoints.checkpoints()[-1].path if isinstance(checkpoints, RunHandle) else checkpoints.files[-1][1]
+    trigger = trigger_of(last)
+    if not trigger:
+        raise DanluError(f"prompts: {last.name} does not say what {TRIGGER} stands for. Type the word itself.")
+    return [prompt.replace(TRIGGER, trigger) for prompt in prompts]
 
 
 def _weights(checkpoints: RunHandle | LoraFiles) -> list[Weights]:

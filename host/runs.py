@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import folder_paths
@@ -13,7 +13,7 @@ from ..training.memory import shown_bytes
 from ..training.runs.overview import chosen, facts, label, overview, table
 from ..training.runs.prune import prune_checkpoints, prune_states, to_trash
 from ..training.runs.store import LoraModel, RunHandle, RunStore, all_runs
-from ..training.runs.transfer import export_run
+from ..training.runs.transfer import export_run, import_run
 from .paths import ALL_RUNS, runs_folder
 
 
@@ -48,6 +48,28 @@ def _at(store: RunStore, step: int) -> int:
         listed = ", ".join(f"{found:,}" for found in steps)
         raise DanluError(f"step: {label(store)} has no checkpoint of step {step:,}. It has {listed}.")
     return steps[-1] if step == -1 else step
+
+
+def archive(name: str) -> Path:
+    """A file that was exported, below the host's output or input folder. Raises DanluError for any other, links
+    followed."""
+    roots = [Path(folder_paths.get_output_directory()), Path(folder_paths.get_input_directory())]
+    places = [folder / name.strip() for root in roots for folder in (root, root / "danlu")]
+    inside = [p for p in places if any(p.resolve().is_relative_to(root.resolve()) for root in roots)]
+    if not inside or not name.strip():
+        raise DanluError(f"file: {name!r} is not below {roots[0]} or {roots[1]}. Put the exported file there.")
+    for place in inside:
+        if place.is_file():
+            return place
+    raise DanluError(f"file: there is no {name!r} below {roots[0]} or {roots[1]}. Put the exported file there.")
+
+
+def take_in(name: str) -> LoadedRun:
+    """A run from such a file, as it was when it was exported, or as it has gone on here since."""
+    found = import_run(archive(name), runs_folder())
+    loaded = load_run(label(found.store), -1)
+    said = "imported" if found.new else "was here already"
+    return replace(loaded, report=f"{label(found.store)} {said}\n{loaded.report}")
 
 
 def look_after(action: str, run: str) -> str:

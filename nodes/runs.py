@@ -152,4 +152,59 @@ class DanluRuns(io.ComfyNode):
         return io.NodeOutput(report, ui={"text": [report]})
 
 
-NODES = [DanluLoadRun, DanluRuns]
+class DanluImportRun(io.ComfyNode):
+    """A run that was exported, here or on another machine."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DanluImportRun",
+            display_name="Import Run (Danlu)",
+            category=CATEGORY,
+            description=(
+                "Takes a run in from a file that Runs (Danlu) has exported, after checking every byte of it. The graph "
+                "that made it goes on from where it was; a run that is here already stays as it is."
+            ),
+            search_aliases=["restore run", "move run", "another machine", "resume elsewhere"],
+            is_output_node=True,
+            not_idempotent=True,
+            inputs=[
+                io.String.Input(
+                    "file",
+                    default="",
+                    placeholder="my_run_1a2b3c4d.zip",
+                    tooltip="Its name, below ComfyUI's input or output folder (or danlu in one of them).",
+                ),
+            ],
+            outputs=[
+                RunType.Output("run", display_name="run"),
+                CheckpointsType.Output("checkpoints", display_name="checkpoints"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None = None) -> bool | str:
+        from ..errors import DanluError
+        from ..host.runs import archive
+
+        try:
+            if file is not None:
+                archive(file)
+        except DanluError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, **_inputs: Any) -> float:
+        """Not a number, so that it runs at every queue: the run may have gone on, or have been thrown away."""
+        return float("nan")
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        from ..host.runs import take_in
+
+        found = take_in(file)
+        return io.NodeOutput(found.handle, found.handle, ui={"text": [found.report]})
+
+
+NODES = [DanluLoadRun, DanluRuns, DanluImportRun]

@@ -92,7 +92,10 @@ def _inputs() -> list[io.Input]:
             multiline=True,
             default="",
             placeholder="one prompt a line",
-            tooltip="One a line, or a list of texts from another node. Wire the output prompt to your text encoder.",
+            tooltip=(
+                "One a line, or a list of texts from another node; [trigger] stands for the word that was trained. "
+                "Wire the output prompt to your text encoder."
+            ),
         ),
         io.String.Input(
             "seeds", default="0", tooltip="Whole numbers, separated by commas. The same for every checkpoint."

@@ -17,7 +17,6 @@ from danlu.tests.http.test_training import base_sample
 from danlu.tests.server import Server
 from danlu.training.reporter import Reporter
 from danlu.training.runs.store import RunStore
-from danlu.training.runs.transfer import import_run
 
 SETTINGS = {"schedule_steps": 160, "validation": "off"}
 LAST = 160
@@ -257,7 +256,17 @@ def test_load_run_and_runs(studio: Server) -> None:
     assert "choose one run" in act("move to trash", "all runs").explain()
     assert "moved to" in act("move to trash", label).outputs["runs"]["text"][0] and not store.exists
 
-    assert import_run(Path(exported), store.folder.parent).store.exists
+    for elsewhere in ("../user/x.zip", "/etc/passwd", "nothing.zip", ""):
+        with pytest.raises(PromptRefused, match="Put the exported file there"):
+            studio.run({"import": node("DanluImportRun", file=elsewhere)})
+    assert not store.exists
+    brought = {"import": node("DanluImportRun", file=Path(exported).name), **saving(name="brought", which="all")}
+    brought["save"]["inputs"].pop("lora")
+    brought["save"]["inputs"]["checkpoints"] = ["import", 1]
+    run = studio.run(brought)
+    assert run.ok and store.exists, run.explain()
+    assert "imported" in run.outputs["import"]["text"][0] and run.outputs["save"]["text"][0].count("brought") == 5
+    assert "was here already" in studio.run(brought).outputs["import"]["text"][0]
     further["train"]["inputs"].update(keep_last=50)
     further.pop("before"), further["train"]["inputs"].pop("run")
     again = studio.run(further)

@@ -137,7 +137,8 @@ def test_the_number_of_cells_and_the_time_are_told(studio: Server) -> None:
 
 def test_checkpoints_of_a_run_and_the_best_two(studio: Server) -> None:
     graph = training("flux", seed=41, steps=3, save_every=1, name="swept")
-    graph["sweep"] = node("DanluSweep", checkpoints=["train", 2], prompts="a cat", strengths="1, 0.5", with_base=False)
+    settings = {"prompts": "a [trigger]", "strengths": "1, 0.5", "with_base": False}
+    graph["sweep"] = node("DanluSweep", checkpoints=["train", 2], **settings)
     graph |= body(["sweep", 1], ["sweep", 2], ["sweep", 3], ["sweep", 4])
     graph["grid"] = node("DanluGrid", image=["decode", 0], loop=["sweep", 0])
     run = done(studio.run(graph))
@@ -154,7 +155,15 @@ def test_checkpoints_of_a_run_and_the_best_two(studio: Server) -> None:
 
 
 def _columns(run: Run) -> list[str]:
-    return [images(message)[0]["filename"].partition("_a_cat")[0] for message in shown(run)[:-1]]
+    """The prompt names the trigger of the dataset."""
+    names = [images(message)[0]["filename"] for message in shown(run)[:-1]]
+    assert all("_a_zorp_" in name for name in names)
+    return [name.partition("_a_zorp_")[0] for name in names]
+
+
+def test_a_trigger_that_no_file_tells(studio: Server) -> None:
+    run = studio.run(two_by_two(prompts="a [trigger]"))
+    assert run.error and "does not say what [trigger] stands for" in run.error["exception_message"]
 
 
 def test_pictures_to_edit_stand_beside_what_becomes_of_them(studio: Server) -> None:
