@@ -41,7 +41,7 @@ class FakeEncoder:
         assert pixels.dtype == torch.float32 and pixels.min() >= 0 and pixels.max() <= 1
         latent = avg_pool2d(pixels.movedim(-1, 1), self.factor)
         if self.frame_step:  # as a causal VAE: the first frame alone, then so many at a time
-            groups = [latent[:1], *latent[1:].split(self.frame_step)]
+            groups = [latent[:1], *(latent[1:].split(self.frame_step) if len(latent) > 1 else ())]
             latent = torch.stack([group.mean(0) for group in groups], dim=1)[None]
         return latent * float("nan") if self.broken else latent.to(torch.bfloat16).float()
 
