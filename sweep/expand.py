@@ -165,13 +165,13 @@ class Copy:
         """What the nodes that hang off wait for: with it done, they come next."""
 
     def results(self, is_lazy: Callable[[str, str], bool]) -> list[Any]:
-        """Links to all that the cell's nodes hand on to one another. Behind a lazy input (`is_lazy`: class of the node,
+        """Links to all that the copied nodes hand on to one another. Behind a lazy input (`is_lazy`: class of the node,
         name) may lie what is never made."""
         found: list[Any] = []
         wanted = [link for link in (*self.ends.values(), *self.before_hanging) if is_link(link)]
         while wanted:
             link = wanted.pop()
-            if link[0] not in self.nodes or link in found:
+            if link[0] not in self._ids.values() or link in found:
                 continue
             found.append(link)
             node = self.nodes[link[0]]

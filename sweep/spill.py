@@ -29,10 +29,12 @@ def spill(values: Any, folder: Path) -> None:
 
     Raises OSError where they cannot be written; they are left as they are then.
     """
-    for tensor in _large(values):
+    large = list({id(tensor): tensor for tensor in _large(values)}.values())
+    for tensor in large:
         tensor.set_(on_disk([tensor], folder))
         setattr(tensor, MARK, True)
-    _give_back()
+    if large:
+        _give_back()
 
 
 def on_disk(blocks: Iterable[Tensor], folder: Path) -> Tensor:

@@ -45,7 +45,7 @@ def test_small_ones_and_those_with_gradients_stay_in_memory(tmp_path: Path) -> N
 
 def test_what_lies_in_a_file_is_not_written_again(tmp_path: Path) -> None:
     tensor = torch.rand(MANY)
-    spill([tensor], tmp_path)
+    spill([tensor, {"again": tensor}], tmp_path)
     place = tensor.data_ptr()
     spill([tensor], tmp_path)
     assert tensor.data_ptr() == place
