@@ -139,9 +139,8 @@ def _inner(recipe: Recipe, said: Said, kind: str) -> str:
 def _surroundings(recipe: Recipe, said: Said, kind: str) -> set[tuple[str, str]]:
     """What may stand before and behind a caption: it depends on how that begins, and on whether it has the trigger."""
     found = set()
-    without_slot = replace(recipe, template=recipe.template.replace("{trigger}", ""))
-    for placed, begin, end in product((recipe, without_slot), ("", "Q"), ("", ". Q.")):
-        text = _render(placed, replace(said, caption=begin + _MARK + end), kind)
+    for slot, begin, end in product((True, False), ("", "Q"), ("", ". Q.")):
+        text = _render(recipe, replace(said, caption=begin + _MARK + end), kind, slot)
         head, mark, tail = text.partition(begin + _MARK + end)
         if mark:
             tails = {tail, tail.lstrip(" "), tail.lstrip(" .。")}
@@ -149,18 +148,25 @@ def _surroundings(recipe: Recipe, said: Said, kind: str) -> set[tuple[str, str]]
     return found
 
 
-def _render(recipe: Recipe, said: Said, kind: str) -> str:
+def _render(recipe: Recipe, said: Said, kind: str, slot: bool = True) -> str:
+    """Without `slot`, as if the trigger were in the caption."""
     values = _values(recipe, said, kind)
-    text, gap, units, alone = "", "", 0, False
+    if not slot:
+        values["trigger"] = ""
+    text, gap, before, units = "", "", None, 0
     for unit in _units(recipe.template):
         gap += unit.joint
         if not (piece := unit.text(values, recipe.trigger)):
             continue
-        spaced = " " if unit.lead or alone else recipe.separator(kind)
-        text = join(text, piece, TAG_SEPARATOR if "," in gap else spaced if gap else "")
-        gap, units, alone = "", units + 1, not unit.name
-    text = text.strip(" ,，") if units > 1 else text
-    return closed(text) if kind == "prose" and units > 1 and SENTENCE_END.search(text) else text
+        written = unit.lead or before is None or before.trail or not before.name
+        joint = TAG_SEPARATOR if "," in gap else "" if not gap else " " if written else recipe.separator(kind)
+        text = join(text, piece, joint)
+        gap, before, units = "", unit, units + 1
+    if units < 2:
+        return text
+    sentence = kind == "prose" and any(map(SENTENCE_END.search, (text, values["caption"])))
+    text = text.strip(" ,，")
+    return closed(text) if sentence else text
 
 
 @lru_cache(maxsize=64)
@@ -191,7 +197,7 @@ def _units(template: str) -> tuple[_Unit, ...]:
     return tuple(units)
 
 
-def _values(recipe: Recipe, said: Said, kind: str) -> Mapping[str, str]:
+def _values(recipe: Recipe, said: Said, kind: str) -> dict[str, str]:
     before = _clean(said.before, kind)
     values = {
         "prefix": recipe.prefix,
@@ -225,17 +231,16 @@ def _clean(text: str, kind: str) -> str:
     return ", ".join(deduped(tags_of(text))) if kind == "tags" else text
 
 
-def _with_trigger_once(recipe: Recipe, values: dict[str, str], kind: str) -> Mapping[str, str]:
+def _with_trigger_once(recipe: Recipe, values: dict[str, str], kind: str) -> dict[str, str]:
     """The trigger stands in for `[trigger]` where that is written, else where the template has it; only once."""
     trigger = recipe.trigger
     used = [name for name in _PIECES.findall(recipe.template) if name in values]
     literals = " ".join(unit.lead for unit in _units(recipe.template))
-    placed = PLACEHOLDER.search(literals) or any(PLACEHOLDER.search(values[name]) for name in used)
+    if trigger and "{trigger}" in recipe.template:
+        values |= {name: without_leading(values[name], trigger, kind) for name in FROM_PICTURE}
+    texts = [literals, *(values[name] for name in used)]
+    placed = any(PLACEHOLDER.search(text) for text in texts) or trigger and any(holds(text, trigger) for text in texts)
     filled = {name: _filled(value, trigger) for name, value in values.items()}
-    if not placed and trigger and "{trigger}" in recipe.template:
-        for name in FROM_PICTURE:
-            filled[name] = without_leading(filled[name], trigger, kind)
-        placed = holds(literals, trigger) or any(holds(filled[name], trigger) for name in used)
     if kind == "tags":
         filled["caption"] = _not_said_elsewhere(filled, used)
     return {**filled, "trigger": "" if placed else trigger}
@@ -243,7 +248,7 @@ def _with_trigger_once(recipe: Recipe, values: dict[str, str], kind: str) -> Map
 
 def _not_said_elsewhere(values: Mapping[str, str], used: list[str]) -> str:
     others = {tag.casefold() for name in ("prefix", "suffix") if name in used for tag in tags_of(values[name])}
-    return ", ".join(tag for tag in tags_of(values["caption"]) if tag.casefold() not in others)
+    return ", ".join(tag for tag in deduped(tags_of(values["caption"])) if tag.casefold() not in others)
 
 
 def _filled(text: str, trigger: str) -> str:
@@ -259,9 +264,11 @@ def _filled(text: str, trigger: str) -> str:
 
 def without_leading(text: str, trigger: str, kind: str) -> str:
     """The template says where the trigger goes: one that the text begins with, or has as a tag, is taken out."""
+    names = (trigger.casefold(), "[trigger]")
     if kind == "tags":
-        return ", ".join(tag for tag in tags_of(text) if tag.casefold() != trigger.casefold())
-    return re.sub(rf"^{re.escape(trigger)}\s*(?:[,:，：]\s*|$)", "", text, count=1, flags=re.IGNORECASE)
+        return ", ".join(tag for tag in tags_of(text) if tag.casefold() not in names)
+    first = "|".join(map(re.escape, names))
+    return re.sub(rf"^(?:{first})\s*(?:[,:，：]\s*|$)", "", text, count=1, flags=re.IGNORECASE)
 
 
 def _check(template: str) -> None:

@@ -64,7 +64,7 @@ def join(left: str, right: str, joint: str) -> str:
         return left.rstrip(" .。,，") + right
     if not joint.strip():
         return (closed(left) if joint and right[0].isupper() else left) + joint + right
-    if left.endswith(_CLOSED):
+    if joint.strip() == "," and left.endswith(_CLOSED):
         return left.rstrip(" ,，") + (" " if left.endswith(_CLOSED[:7]) else joint) + right
     return left + joint + right
 
