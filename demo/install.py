@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .edit_pairs import unseen_pairs
 from .seeded_clip import write_clip
 
 HERE = Path(__file__).resolve().parent
@@ -14,10 +15,12 @@ PREFIX = "danlu-demo"
 FLUX, VAE, CLIP = "danlu-demo-flux.safetensors", "danlu-demo-vae.safetensors", "danlu-demo-clip-l.safetensors"
 SHUFFLED = f"{PREFIX}-shuffled"
 REGULARISATION = f"{PREFIX}-regularisation"
+EDIT = f"{PREFIX}-edit"
 
 
 def install(base: Path) -> None:
-    """Models into `base/models`; the dataset, its shuffled twin and the regularisation pictures into `base/input`."""
+    """Models into `base/models`; the dataset, its shuffled twin, the regularisation pictures and the pairs of the edit
+    into `base/input`."""
     _link(HERE / "models" / FLUX, base / "models" / "diffusion_models" / PREFIX / FLUX)
     _link(HERE / "models" / VAE, base / "models" / "vae" / PREFIX / VAE)
     # The text encoder is made from its seed, once.
@@ -25,6 +28,15 @@ def install(base: Path) -> None:
     copy_dataset(HERE / "dataset", base / "input" / PREFIX)
     copy_dataset(HERE / "regularisation", base / "input" / REGULARISATION)
     shuffle_captions(HERE / "dataset", base / "input" / SHUFFLED)
+    copy_dataset(HERE / "edit", base / "input" / EDIT)
+    before, after = unseen_pairs(1)[0]
+    before.save(base / "input" / test_picture("before"))
+    after.save(base / "input" / test_picture("after"))
+
+
+def test_picture(side: str) -> str:
+    """Of a pair that is not in the dataset, where the host's LoadImage lists it."""
+    return f"{EDIT}-test-{side}.png"
 
 
 def copy_dataset(source: Path, target: Path) -> None:

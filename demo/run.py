@@ -102,9 +102,9 @@ def _job(client: Client, base: Path, options: argparse.Namespace) -> dict[str, A
     return _results(trained, summary, options.output)
 
 
-def train(client: Client, base: Path, folder: str, name: str) -> Trained:
-    """Runs the bundled workflow on a dataset folder; the LoRA is saved as `name`."""
-    graph = to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), client.get("/object_info"))
+def train(client: Client, base: Path, folder: str, name: str, workflow: Path = WORKFLOW) -> Trained:
+    """Runs a bundled workflow on a dataset folder; the LoRA is saved as `name`."""
+    graph = to_api(json.loads(workflow.read_text(encoding="utf-8")), client.get("/object_info"))
     _dataset(graph)["folder"] = folder
     # A run that is on disk already would answer at once, and nothing would be measured.
     shutil.rmtree(base / "user" / "__danlu" / "runs", ignore_errors=True)

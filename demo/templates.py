@@ -15,11 +15,12 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .install import CLIP, FLUX, PREFIX, VAE, install
+from .edit_pairs import INSTRUCTION
+from .install import CLIP, EDIT, FLUX, PREFIX, VAE, install, test_picture
 from .server import Client, HostProcess
 from .workflow import default_of, is_combo, options_of, widgets_of
 
@@ -31,6 +32,7 @@ OWN, HOSTS = ("danlu", "0.1.0"), ("comfy-core", "0.30.0")
 BLUE, GREEN, VIOLET, YELLOW = "#3f789e", "#8A8", "#88A", "#b58b2a"
 PROMPT = "a small dantong on a plain green background, right"
 TRAINING = {"learning_rate": 0.003, "batch_size": 4, "lr_scheduler": "cosine"}
+EDIT_TRAINING = {"learning_rate": 0.002, "batch_size": 4, "lr_scheduler": "cosine", "caption_dropout": 0}
 SAMPLER = {"seed": 0, "steps": 20, "cfg": 4, "sampler_name": "euler", "scheduler": "simple", "denoise": 1}
 
 
@@ -189,10 +191,49 @@ def compare() -> Template:
     return Template(nodes, groups)
 
 
+def edit() -> Template:
+    """Pairs, training, and the LoRA on a before that it has not seen, beside what it should become."""
+    folders = {"folder": f"{EDIT}/after", "before_folder": f"{EDIT}/before"}
+    prepared = {**data(820), "dataset": Node("DanluLoadDataset", (820, 0), (360, 780), folders)}
+    prepared["encode"] = replace(prepared["encode"], values={"flip": True}, size=(320, 380))
+    prepared["lora_config"] = replace(prepared["lora_config"], pos=(1240, 460), values={"rank": 32})
+    prepared["training_config"] = replace(prepared["training_config"], values=EDIT_TRAINING)
+    text = Node("CLIPTextEncode", (400, 1020), (360, 110), {"text": INSTRUCTION}, {"clip": ("clip", 0)}, "Instruction")
+    nodes = {
+        **loaders(400),
+        **prepared,
+        "train": Node("DanluTrainLoRA", (2000, 0), (340, 700), {"steps": 300, "name": "clean"}, TRAINED_ON),
+        "save": Node("DanluSaveLoRA", (2000, 1020), (340, 300), {}, {"lora": ("train", 0)}),
+        "before": Node("LoadImage", (820, 1020), (360, 420), {"image": test_picture("before")}, title="Before"),
+        "truth": Node("LoadImage", (2840, 1020), (360, 420), {"image": test_picture("after")}, title="True after"),
+        "positive": text,
+        "negative": replace(text, pos=(400, 1210), values={"text": ""}, title="Negative prompt"),
+        "latent": Node("EmptySD3LatentImage", (400, 1400), (360, 106), {"width": 128, "height": 128}),
+        "shown": Node("VAEEncode", (1240, 1020), (240, 46), {}, {"pixels": ("before", 0), "vae": ("vae", 0)}),
+        **test(1240, 1150, ("train", 0), links={"sample.positive": ("reference", 0)}),
+        "reference": Node(
+            "ReferenceLatent", (1540, 1020), (240, 46), {}, {"conditioning": ("positive", 0), "latent": ("shown", 0)}
+        ),
+        "see": Node("PreviewImage", (2420, 1020), (360, 420), {}, {"images": ("decode", 0)}, "After, by the LoRA"),
+    }
+    nodes["sample"] = replace(nodes["sample"], values={**SAMPLER, "cfg": 1})
+    groups = [
+        ("Your model", (380, -75, 400, 483), BLUE),
+        ("Your pairs: before -> after", (800, -75, 1160, 915), BLUE),
+        ("Train", (1980, -75, 380, 795), GREEN),
+        ("What to do", (380, 945, 400, 581), YELLOW),
+        ("Test: a picture that was not trained on", (800, 945, 1160, 581), YELLOW),
+        ("Save", (1980, 945, 380, 395), VIOLET),
+        ("The result beside the truth", (2400, 945, 820, 581), YELLOW),
+    ]
+    return Template(nodes, groups, note_height=760)
+
+
 TEMPLATES = {
     "Train and test every checkpoint": loop,
     "Train in steps": chain,
     "Compare checkpoints": compare,
+    "Train an edit LoRA": edit,
 }
 
 

@@ -39,8 +39,9 @@ def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.Temp
     """Small random models and pictures under the names that the template workflows ask for."""
     if (server.base / "input" / "danlu-demo").exists():
         return  # another conftest took this fixture before
+    from danlu.demo.edit_pairs import draw_pairs
     from danlu.demo.host_setup import add_host
-    from danlu.demo.install import CLIP, FLUX, PREFIX, REGULARISATION, VAE
+    from danlu.demo.install import CLIP, EDIT, FLUX, PREFIX, REGULARISATION, VAE, test_picture
     from danlu.demo.seeded_clip import write_clip
 
     add_host(str(comfyui))
@@ -55,6 +56,11 @@ def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.Temp
     server.put(made / "empty", "models/checkpoints/v1-5-pruned-emaonly-fp16.safetensors")
     for folder in (PREFIX, REGULARISATION):
         _write_pictures(server.base / "input" / folder)
+    for number, pair in enumerate(draw_pairs(4)):
+        for side, picture in zip(("before", "after"), pair, strict=True):
+            (server.base / "input" / EDIT / side).mkdir(parents=True, exist_ok=True)
+            picture.save(server.base / "input" / EDIT / side / f"{number}.png")
+            picture.save(server.base / "input" / test_picture(side))
 
 
 def _write_pictures(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from danlu.demo.server import Run
@@ -98,3 +99,25 @@ def test_files_of_a_folder_are_compared(server: Server, object_info: dict[str, A
     # (none, 2 files x 2 strengths) x 2 prompts, and the grid
     names = [path.name for path in pictures(server, "danlu")]
     assert len(names) == 11 and sum(name.startswith("grid_") for name in names) == 1
+
+
+def test_an_edit_is_trained_and_tested(server: Server, object_info: dict[str, Any], template_models: None) -> None:
+    """Pairs come in as before → after, reach the model as references, and the test shows the LoRA an unseen before."""
+    graph = graph_of("Train an edit LoRA", object_info)
+    run = done(server.run(graph))
+    (load,), (train,), (save,) = (ids(graph, f"Danlu{kind}") for kind in ("LoadDataset", "TrainLoRA", "SaveLoRA"))
+    assert "4 pairs of before → after" in run.outputs[load]["text"][0]
+    assert "Pairs: trained as" in run.outputs[train]["text"][0]
+    assert Path(run.outputs[save]["text"][0]).exists()
+    (shown,) = ids(graph, "PreviewImage")
+    assert turns(run, graph, {"PreviewImage"}) == ["train", "test"] and run.outputs[shown]["images"]
+    # What it draws depends on the before.
+    (reference,) = ids(graph, "ReferenceLatent")
+    first = _preview(server, run, shown)
+    graph[reference]["inputs"].pop("latent")
+    assert not np.array_equal(first, _preview(server, done(server.run(graph)), shown))
+
+
+def _preview(server: Server, run: Run, node: str) -> np.ndarray:
+    (image,) = run.outputs[node]["images"]
+    return np.asarray(Image.open(server.base / "temp" / image["subfolder"] / image["filename"]))
