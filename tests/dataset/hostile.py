@@ -100,13 +100,41 @@ def playlist(folder: Path) -> None:
     (folder / "b.mkv").write_text(f"ffconcat version 1.0\nfile '{outside}'\n")
 
 
-def loops(folder: Path) -> None:
+def pipe_called_zip(folder: Path) -> dict[str, Any]:
+    os.mkfifo(folder / "a.zip")
+    return {"folder": str(folder / "a.zip")}
+
+
+def beside_good(name: str, content: bytes = b"") -> Callable[[Path], None]:
+    """A file, or without content a folder, beside a good picture."""
+
+    def make(folder: Path) -> None:
+        save(folder / "good.png")
+        if content:
+            (folder / name).write_bytes(content)
+        else:
+            (folder / name).mkdir()
+
+    return make
+
+
+def tiny(folder: Path) -> None:
+    save(folder / "good.png")
+    save(folder / "a.png", (1, 1))
+
+
+def all_broken(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"x")
+
+
+def loops(folder: Path) -> dict[str, Any]:
     """Twelve folders, each with links to all of them: 12! ways through."""
     names = [f"d{number}" for number in range(12)]
     for name in names:
         save(folder / name / "a.png")
         for other in names:
             (folder / name / f"to {other}").symlink_to(folder / other, target_is_directory=True)
+    return {"recursive": True}
 
 
 def linked(name: str, target: str) -> Callable[[Path], None]:
@@ -255,9 +283,7 @@ ROWS: dict[str, Row] = {
     "folder: line ends and turned text": folder_is("a\n\u202eb"),
     "folder: a file": folder_is("/etc/passwd"),
     "folder: a device": folder_is("/dev/zero"),
-    "folder: a pipe called .zip": Row(
-        lambda folder: os.mkfifo(folder / "a.zip") or {"folder": str(folder / "a.zip")}, error="names a file"
-    ),
+    "folder: a pipe called .zip": Row(pipe_called_zip, error="names a file"),
     "input: mask_folder out": input_is(mask_folder="../../outside", mask_source="folder"),
     "input: mask_folder with a null byte": input_is(mask_folder="a\0b", mask_source="folder"),
     "input: captions unknown": input_is(captions="../captions"),
@@ -281,9 +307,7 @@ ROWS: dict[str, Row] = {
     "name: the same in two cases": Row(
         both_cases, good=3, captions={"Cat.png": "of Cat", "cat.png": "of cat", "dog.PNG": "of DOG"}
     ),
-    "name: a folder called .png": Row(
-        lambda folder: (folder / "a.png").mkdir() or save(folder / "b.png") and None, good=1
-    ),
+    "name: a folder called .png": Row(beside_good("a.png"), good=1),
     "name: a billion repeats": Row(repeats_of_a_folder, error=r"999,999,999 repeats.*smaller number"),
     # Links, pipes and devices.
     "link: to nothing": Row(linked("a.png", "nowhere.png"), told=r"a\.png \(a link to nothing", good=1),
@@ -297,7 +321,7 @@ ROWS: dict[str, Row] = {
     ),
     "link: a picture that is a device": Row(linked("a.png", "/dev/zero"), told=r"a\.png \(a pipe, a device", good=1),
     "link: a caption that is a device": Row(linked("good.txt", "/dev/urandom"), told="a link to urandom", good=1),
-    "link: folders in circles": Row(lambda folder: loops(folder) or {"recursive": True}, good=12),
+    "link: folders in circles": Row(loops, good=12),
     "pipes and sockets": Row(pipes, told=r"a\.png \(a pipe.*b\.mp4 \(a pipe.*s\.jpg \(a pipe", good=2),
     "not allowed: files": Row(forbidden, told=r"c\.png \(ComfyUI's user may not read it", good=2, without_rights=True),
     "not allowed: a folder": Row(
@@ -328,17 +352,9 @@ ROWS: dict[str, Row] = {
         png(16, 16, 8, zlib.compress(bytes(17 * 16)), png_chunk(b"zTXt", b"c\0\0" + zlib.compress(bytes(200 << 20)))),
         "broken|too large|not a picture",
     ),
-    "picture: a tiff in circles": Row(
-        lambda folder: (folder / "a.tif").write_bytes(looping_tiff()) and save(folder / "good.png") and None, good=2
-    ),
-    "picture: one pixel": Row(
-        lambda folder: save(folder / "good.png") and save(folder / "a.png", (1, 1)) and None,
-        told=r"too small: a\.png",
-        good=1,
-    ),  # fmt: skip
-    "picture: all are broken": Row(
-        lambda folder: (folder / "a.png").write_bytes(b"x") and None, error=r"No picture in.*a\.png.*Replace"
-    ),
+    "picture: a tiff in circles": Row(beside_good("a.tif", looping_tiff()), good=2),
+    "picture: one pixel": Row(tiny, told=r"too small: a\.png", good=1),
+    "picture: all are broken": Row(all_broken, error=r"No picture in.*a\.png.*Replace"),
     "video: a list of other files": Row(playlist, told=r"a\.mp4 \(.*b\.mkv \(", good=1),
     "video: noise": file_is("a.webm", bytes(range(256)) * 40, "not a video|broken"),
     # Captions.
