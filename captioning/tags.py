@@ -120,6 +120,7 @@ def _has(text: str, sentence: str) -> bool:
 
 def _mended(text: str) -> str:
     """A text that something was cut out of, where the mark is; nothing else of it is touched."""
+    text = re.sub(r"(?:(?<=[.!?。！？])|^)\s*\ue002\s*[.!?。！？]", "", text)  # a whole sentence
     text = re.sub(r"\s*\ue002\s*(?=[,.;:!?，。])", "", text)
     text = re.sub(r"(^|[.!?]\s+)\ue002\s*[,;:]?\s*", r"\1", text)
     text = re.sub(r"([,，])\s*\ue002\s*[,，]", r"\1", text)
