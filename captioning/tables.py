@@ -97,12 +97,12 @@ class Table:
         if not text.strip():
             self._heading = [NAME, TEXT]
             return [_Row(self._csv([NAME, TEXT]), [NAME, TEXT])]
-        for delimiter in DELIMITERS:
-            rows = list(_split(text, delimiter))
+        for delimiter in (*DELIMITERS, None):  # a single column has none
+            rows = list(_split(text, delimiter or ","))
             heading = [cell.strip().lower() for cell in rows[0].cells]
             name = _column(dict.fromkeys(heading), FILE_COLUMNS)
-            if name is not None and (len(heading) > 1 or delimiter == DELIMITERS[-1]):
-                self._delimiter, self._name, self._heading = delimiter, name, heading
+            if name is not None and (len(heading) > 1 or delimiter is None):
+                self._delimiter, self._name, self._heading = delimiter or ",", name, heading
                 self._text = _column(dict.fromkeys(heading), _TEXTS) or TEXT
                 return rows
         raise Untouchable(f"its first line names no column of files, such as {NAME}")
