@@ -180,6 +180,7 @@ class _Writer:
             caption=cut(with_trigger(text, trigger))[0] if text else picture.caption,
             captioner=self.captioner if body else picture.captioner,
             seed=self.options.seed if body else picture.seed,
+            parts=() if body else picture.parts,
         )
 
     def _text(self, place: _Place) -> str:
