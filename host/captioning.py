@@ -96,8 +96,10 @@ def room() -> Room:
 
 
 def writes(clip: Any) -> bool:
-    """Whether a text encoder can write texts."""
-    return hasattr(getattr(clip, "cond_stage_model", None), "generate")
+    """Whether a text encoder can write texts: all of the host's have a `generate`, few have a model that does."""
+    outer = clip.cond_stage_model
+    inner = getattr(outer, str(getattr(outer, "clip", "")), outer)
+    return hasattr(getattr(inner, "transformer", inner), "generate")
 
 
 def clip_identity(clip: Any) -> str:
