@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from .files import file_stat, shown
@@ -80,7 +81,7 @@ def without_trigger(caption: str, trigger: str, class_word: str = "") -> str:
     """A final caption with `class_word` in place of the trigger; without one, the trigger is taken out."""
     if not trigger:
         return caption
-    return _without_gaps(re.sub(_pattern(trigger), lambda _: class_word, caption, flags=re.IGNORECASE))
+    return _without_gaps(_pattern(trigger).sub(lambda _: class_word, caption))
 
 
 def clean_trigger(text: str) -> str:
@@ -102,13 +103,14 @@ def cut(caption: str) -> tuple[str, str | None]:
 
 def holds(caption: str, trigger: str) -> bool:
     """Whether the trigger is in there as a word of its own, whatever its case."""
-    return re.search(_pattern(trigger), caption, re.IGNORECASE) is not None
+    return _pattern(trigger).search(caption) is not None
 
 
-def _pattern(trigger: str) -> str:
+@lru_cache(maxsize=64)
+def _pattern(trigger: str) -> re.Pattern[str]:
     # Only scripts with spaces have word ends: "cat" is not in "category", but 丹童 is in 丹童在跑.
     word = re.escape(trigger)
-    return rf"(?<!\w){word}(?!\w)" if trigger.isascii() else word
+    return re.compile(rf"(?<!\w){word}(?!\w)" if trigger.isascii() else word, re.IGNORECASE)
 
 
 def _without_gaps(text: str) -> str:

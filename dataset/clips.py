@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from . import known
 from .files import file_stat
 from .images import VIDEO_SUFFIXES, UnreadableImage
 from .model import Clip
@@ -27,12 +28,21 @@ MOST_PIXELS = 8192 * 8192
 
 def probe_clip(path: Path) -> tuple[Clip, tuple[int, int]]:
     """Length and upright (height, width). Reads the whole file, but decodes its first frame only."""
-    stat = file_stat(path)
-    return _probe_clip(path, stat.st_mtime_ns, stat.st_size)
+    return _probe_clip(path, known.stamp_of(file_stat(path)))
 
 
 @lru_cache(maxsize=10_000)
-def _probe_clip(path: Path, _mtime: int, length: int) -> tuple[Clip, tuple[int, int]]:
+def _probe_clip(path: Path, stamp: known.Stamp) -> tuple[Clip, tuple[int, int]]:
+    fact = known.get("clip", str(path), stamp)
+    if fact is not None:
+        count, fps, height, width = fact.split()
+        return Clip(int(count), float(fps)), (int(height), int(width))
+    clip, size = _looked_at(path, stamp[2])
+    known.put("clip", str(path), stamp, f"{clip.frames} {clip.fps!r} {size[0]} {size[1]}")
+    return clip, size
+
+
+def _looked_at(path: Path, length: int) -> tuple[Clip, tuple[int, int]]:
     if length == 0:
         raise UnreadableImage("the file is empty")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from . import known
 from .files import file_stat, why_unread
 
 IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif")
@@ -45,12 +46,21 @@ class Probe:
 
 def probe(path: Path) -> Probe:
     """Size of a picture, after decoding all of it, so that a file cut off does not fail in the middle of work."""
-    stat = file_stat(path)
-    return _probe(path, stat.st_mtime_ns, stat.st_size)
+    return _probe(path, known.stamp_of(file_stat(path)))
 
 
 @lru_cache(maxsize=100_000)
-def _probe(path: Path, _mtime: int, length: int) -> Probe:
+def _probe(path: Path, stamp: known.Stamp) -> Probe:
+    fact = known.get("picture", str(path), stamp)
+    if fact is not None:
+        height, width, animated = (int(value) for value in fact.split())
+        return Probe((height, width), bool(animated))
+    found = _looked_at(path, stamp[2])
+    known.put("picture", str(path), stamp, f"{found.size[0]} {found.size[1]} {int(found.animated)}")
+    return found
+
+
+def _looked_at(path: Path, length: int) -> Probe:
     if length == 0:
         raise UnreadableImage("the file is empty")
     try:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 INTERVAL = 0.25
 """Seconds from one line about a step to the next: fast steps must not wait for the socket."""
 PREVIEW_SIDE = 800
+TICKS = 1000
+"""Of a progress bar."""
 
 
 class NodeReporter(Reporter):
@@ -43,6 +45,9 @@ class NodeReporter(Reporter):
             server.send_progress_text(text, _shown_as(self.node_id))
 
     def progress(self, done: int, total: int) -> None:
+        """Each one, or about a thousand of many: every one is a message to the browser."""
+        if done < total and done % max(1, total // TICKS):
+            return
         if self._bar is None or self._total != total:
             self._bar, self._total = comfy.utils.ProgressBar(total, node_id=self.node_id), total
         self._bar.update_absolute(done, total)

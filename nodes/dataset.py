@@ -51,7 +51,9 @@ class DanluLoadDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, **others: Any) -> io.NodeOutput:
+        from ..dataset import known
         from ..dataset.scan import load_folder
+        from ..host.paths import system_folder
         from ..host.report import NodeReporter
 
         reporter = NodeReporter(cls.hidden.unique_id)
@@ -60,7 +62,8 @@ class DanluLoadDataset(io.ComfyNode):
             reporter.check_interrupt()
             reporter.progress(done, total)
 
-        dataset = load_folder(_request(folder, **others), progress)
+        with known.kept_in(system_folder() / "cache"):
+            dataset = load_folder(_request(folder, **others), progress)
         reporter.text(dataset.report.text())
         return io.NodeOutput(dataset, ui={"images": sheet_of(dataset), "text": [dataset.report.text()]})
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..dataset import known
 from ..errors import DanluError
 from .data import Conditioning
 
@@ -33,6 +34,7 @@ class DiskCache:
 
     def __init__(self, folder: Path, text_identity: str, memory_bytes: int = MEMORY_BYTES):
         self.folder = folder
+        self._root = str(folder)
         self.text_identity = text_identity
         self._recent = _Recent(memory_bytes)
 
@@ -47,10 +49,10 @@ class DiskCache:
         return Conditioning(tensors[CROSS_ATTENTION], extras)
 
     def has_latent(self, key: str) -> bool:
-        return _is_whole(self._latent_file(key))
+        return _is_whole(self._place("latents", key))
 
     def has_conditioning(self, caption: str) -> bool:
-        return _is_whole(self._caption_file(caption))
+        return _is_whole(self._place("captions", digest(self.text_identity, caption)))
 
     def put_latent(self, key: str, latent: Tensor) -> None:
         _write(self._latent_file(key), {LATENT: latent})
@@ -60,11 +62,13 @@ class DiskCache:
         _write(self._caption_file(caption), {CROSS_ATTENTION: conditioning.cross_attn, **extras})
 
     def _latent_file(self, key: str) -> Path:
-        return self.folder / "latents" / key[:2] / f"{key}.safetensors"
+        return Path(self._place("latents", key))
 
     def _caption_file(self, caption: str) -> Path:
-        key = digest(self.text_identity, caption)
-        return self.folder / "captions" / key[:2] / f"{key}.safetensors"
+        return Path(self._place("captions", digest(self.text_identity, caption)))
+
+    def _place(self, kind: str, key: str) -> str:
+        return os.path.join(self._root, kind, key[:2], f"{key}.safetensors")
 
     def _read(self, file: Path) -> Mapping[str, Tensor]:
         found = self._recent.get(file.name)
@@ -99,11 +103,8 @@ class _Recent:
 
 def digest(*parts: object) -> str:
     """sha256 over texts, with their borders: ("ab", "c") and ("a", "bc") differ."""
-    whole = hashlib.sha256()
-    for part in parts:
-        raw = str(part).encode("utf-8", "surrogatepass")
-        whole.update(len(raw).to_bytes(8, "little") + raw)
-    return whole.hexdigest()
+    raws = [str(part).encode("utf-8", "surrogatepass") for part in parts]
+    return hashlib.sha256(b"".join([len(raw).to_bytes(8, "little") + raw for raw in raws])).hexdigest()
 
 
 def _load(file: Path) -> dict[str, Tensor]:
@@ -119,13 +120,19 @@ def _load(file: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _is_whole(file: Path) -> bool:
-    """Opening compares the length in the header with the file's."""
+def _is_whole(file: str) -> bool:
+    """Opening compares the length in the header with the file's; once for each file."""
     try:
+        stamp = known.stamp_of(os.stat(file))
+        if known.get("whole", file, stamp) is not None:
+            return True
         with safe_open(file, framework="pt") as opened:
-            return bool(opened.keys())
+            whole = bool(opened.keys())
     except (OSError, SafetensorError):
         return False
+    if whole:
+        known.put("whole", file, stamp, "")
+    return whole
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..dataset import known
 from ..dataset.captions import with_trigger
 from ..dataset.images import UnreadableImage
 from ..dataset.model import Dataset, counted, listed
@@ -66,6 +67,19 @@ def encode_dataset(
     role its dataset says; `validation`: pictures that checkpoints are measured by, with the same trigger unless it has
     its own.
     """
+    with known.kept_in(cache_folder):
+        return _encoded(dataset, encoder, cache_folder, options, reporter, regularisation, validation)
+
+
+def _encoded(
+    dataset: Dataset,
+    encoder: Encoder,
+    cache_folder: Path,
+    options: EncodeOptions,
+    reporter: Reporter,
+    regularisation: Dataset | None,
+    validation: Dataset | None,
+) -> TrainingData:
     whole, dataset = dataset, _trained(dataset)
     cache = DiskCache(cache_folder, encoder.text_identity)
     jobs, notes = plan(dataset, encoder, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ class Job:
     """Of a clip: those that are trained."""
     befores: tuple[Source, ...] = ()
 
-    @property
+    @cached_property
     def goal(self) -> Source:
         return Source(self.picture.path, self.image_key, self.fit, self.frames)
 
@@ -92,10 +93,11 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
     check_vae([picture for _, picture in pictures], step)
     originals = [picture.size for _, picture in pictures]
     resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
+    by_size = {size: _fits(size, resolutions, options, encoder.factor) for size in set(originals)}
     jobs: list[Job] = []
     small: list[str] = []
     for part, picture in pictures:
-        fits = _fits(picture.size, resolutions, options, encoder.factor)
+        fits = by_size[picture.size]
         if not fits:
             small.append(f"{picture.name} ({picture.size[1]}x{picture.size[0]})")
         captions = _captions(picture.caption, part, options)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from ..dataset import known
 from ..dataset.clips import frames as frames_of
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
@@ -53,15 +54,17 @@ class Source:
 def content_key(path: Path) -> str:
     """Hash of a file's bytes."""
     try:
-        stat = path.stat()
-        return _content_key(path, stat.st_mtime_ns, stat.st_size)
+        return _content_key(path, known.stamp_of(path.stat()))
     except OSError as error:
         raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
 
 
 @lru_cache(maxsize=100_000)
-def _content_key(path: Path, _mtime: int, _size: int) -> str:
-    return file_digest(path)
+def _content_key(path: Path, stamp: known.Stamp) -> str:
+    found = known.get("sha256", str(path), stamp)
+    if found is None:
+        known.put("sha256", str(path), stamp, found := file_digest(path))
+    return found
 
 
 def load_pixels(path: Path, fit: Fit) -> Tensor:

@@ -1,0 +1,128 @@
+"""Facts about files, kept on disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from danlu.dataset import images, known
+from danlu.dataset.images import probe
+
+from .pictures import save
+
+LONG_AGO = time.time_ns() - 10**12
+
+
+class Looks:
+    """How often a picture was decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        looked_at = images._looked_at
+
+        def counted(path: Path, length: int) -> images.Probe:
+            self.count += 1
+            return looked_at(path, length)
+
+        monkeypatch.setattr(images, "_looked_at", counted)
+
+    def of(self, path: Path, folder: Path) -> tuple[int, int]:
+        """As a new process, which remembers nothing."""
+        images._probe.cache_clear()
+        with known.kept_in(folder):
+            return probe(path).size
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    # The kernel sets the time of a file's last change of rights itself: only a later clock makes files old.
+    now = time.time_ns
+    monkeypatch.setattr(known.time, "time_ns", lambda: now() + 10**10)
+    return Looks(monkeypatch)
+
+
+def test_a_picture_is_decoded_once(tmp_path: Path, looks: Looks) -> None:
+    path = save(tmp_path / "set" / "a.png")
+    assert [looks.of(path, tmp_path / "kept") for _ in range(3)] == [(80, 96)] * 3
+    assert looks.count == 1
+    save(path, (64, 40))
+    assert looks.of(path, tmp_path / "kept") == (40, 64)
+    os.utime(path, ns=(LONG_AGO, LONG_AGO))
+    assert looks.of(path, tmp_path / "kept") == (40, 64)
+    assert looks.count == 3
+
+
+def test_another_picture_with_the_old_time_is_seen(tmp_path: Path, looks: Looks) -> None:
+    """`cp -p` and `rsync -t` keep the time of the content, not that of the file's entry."""
+    path = save(tmp_path / "a.bmp", (16, 32))
+    stat = path.stat()
+    assert looks.of(path, tmp_path / "kept") == (32, 16)
+    other = save(tmp_path / "b.bmp", (32, 16))
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(path)
+    assert path.stat().st_size == stat.st_size and path.stat().st_mtime_ns == stat.st_mtime_ns
+    assert looks.of(path, tmp_path / "kept") == (16, 32)
+
+
+def test_a_file_written_just_now_is_not_trusted(tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png")
+    monkeypatch.setattr(known.time, "time_ns", lambda: path.stat().st_mtime_ns + 10**9)
+    looks.of(path, tmp_path / "kept")
+    looks.of(path, tmp_path / "kept")
+    assert looks.count == 2
+
+
+def test_broken_pictures_are_looked_at_again(tmp_path: Path, looks: Looks) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    for _ in range(2):
+        with pytest.raises(images.UnreadableImage):
+            looks.of(tmp_path / "a.png", tmp_path / "kept")
+    assert looks.count == 2
+
+
+def test_outside_nothing_is_kept(tmp_path: Path, looks: Looks) -> None:
+    path = save(tmp_path / "a.png")
+    for _ in range(2):
+        images._probe.cache_clear()
+        probe(path)
+    assert looks.count == 2 and [found.name for found in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_broken_database_is_made_again(tmp_path: Path, looks: Looks) -> None:
+    path = save(tmp_path / "a.png")
+    file = tmp_path / "kept" / known.FILE_NAME
+    file.parent.mkdir()
+    file.write_bytes(b"no database" * 1000)
+    assert looks.of(path, tmp_path / "kept") == (80, 96)
+    assert [looks.of(path, tmp_path / "kept") for _ in range(2)] == [(80, 96)] * 2
+    assert looks.count == 2
+
+
+def test_a_database_that_another_process_holds(tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png")
+    looks.of(path, tmp_path / "kept")
+    monkeypatch.setattr(known, "PATIENCE", 0.05)
+    other = sqlite3.connect(tmp_path / "kept" / known.FILE_NAME)
+    other.execute("BEGIN EXCLUSIVE")
+    assert looks.of(path, tmp_path / "kept") == (80, 96)
+    other.rollback()
+    assert looks.of(path, tmp_path / "kept") == (80, 96)
+    assert looks.count == 2, "what it held is still there"
+
+
+def test_no_place_to_keep_anything(tmp_path: Path, looks: Looks) -> None:
+    path = save(tmp_path / "a.png")
+    (tmp_path / "kept").write_text("a file")
+    assert looks.of(path, tmp_path / "kept") == (80, 96)
+
+
+def test_names_that_are_no_text(tmp_path: Path, looks: Looks) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.png")
+    save(tmp_path / "a.png").rename(path)
+    for _ in range(2):
+        assert looks.of(path, tmp_path / "kept") == (80, 96)
+    assert looks.count == 1
