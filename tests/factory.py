@@ -75,12 +75,20 @@ def vae_network(channels: int) -> nn.Module:
     return TAESD(latent_channels=channels)
 
 
+def wan_vae_network(dim: int = 8) -> nn.Module:
+    """Wan 2.1's autoencoder, of videos; the host reads `dim` off its weights."""
+    from comfy.ldm.wan.vae import WanVAE
+
+    return WanVAE(dim=dim, z_dim=16, dim_mult=[1, 2, 4, 4], temperal_downsample=[False, True, True])
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "flux": flux_network,
     "sd15": sd15_network,
     "sd15-narrow": lambda: sd15_network(channel_mult=(1, 1)),
     "vae16": lambda: vae_network(16),
     "vae4": lambda: vae_network(4),
+    "wan_vae": wan_vae_network,
 }
 
 
