@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from PIL import Image
+
 from ..dataset.captions import cut, one_line, with_trigger
 from ..dataset.files import file_digest
 from ..dataset.model import Dataset, Picture, counted, listed
@@ -39,6 +41,8 @@ class CaptionReport:
     flagged: list[tuple[str, str]] = field(default_factory=list)
     written: list[tuple[str, str]] = field(default_factory=list)
     """(name, caption), new and from earlier runs."""
+    shown: list[tuple[Image.Image, str]] = field(default_factory=list)
+    """The first new pictures, small, and their captions."""
 
     def text(self) -> str:
         outcome = self.outcome
@@ -87,9 +91,11 @@ def caption_dataset(
     outcome = caption_pictures(captioner, [job for _, job in jobs], options.seed, records, watcher, options.batch_size)
     report = CaptionReport(outcome, skipped)
     texts: dict[_Place, Caption] = {}
-    for (place, job), caption in zip(jobs, outcome.captions, strict=True):
+    for number, ((place, job), caption) in enumerate(zip(jobs, outcome.captions, strict=True)):
         if caption is None:
             continue
+        if number in outcome.small:
+            report.shown.append((outcome.small[number], caption.text))
         texts[place] = caption
         report.written.append((job.name, caption.text))
         if flag := caption.flag or ("" if caption.text else "no text"):

@@ -1,6 +1,6 @@
 """Models from a hub, only when the user has asked for it: told before, stopped at any time, resumed later.
 
-huggingface_hub does the work in a process of its own (`_download.py`), which an interrupt can end within a file.
+A process of its own does the work (`_download.py`, with huggingface_hub), which an interrupt can end within a file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,13 +60,13 @@ def endpoint() -> str:
 def download(offer: Offer, folder: Path, watcher: Asker) -> Path:
     """The model's folder below `folder`, whole; a download that was stopped goes on where it was."""
     target = folder / offer.name
-    part = target.with_name(target.name + PART)
-    request = {"repo_id": offer.repository, "revision": offer.revision, "allow_patterns": list(PATTERNS)}
     watcher.text(f"Asking {endpoint()} for {offer.repository}")
+    request = {"repository": offer.repository, "revision": offer.revision, "patterns": PATTERNS}
     plan = json.loads(_run({"plan": request}, watcher, lambda: None))
-    size = sum(plan["files"].values())
+    size = sum(length for length, _ in plan["files"].values())
     if not any(name.endswith(".safetensors") for name in plan["files"]):
         raise DanluError(f"{offer.repository} on {endpoint()} has no .safetensors file. Choose another model.")
+    part = folder / f"{offer.name}.{plan['revision'][:8]}{PART}"
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(folder, size - _present(part), offer)
     told = f"Downloading {size / GIGABYTE:.2f} GB: {offer.repository} into {target}"
@@ -76,11 +77,7 @@ def download(offer: Offer, folder: Path, watcher: Asker) -> Path:
         watcher.progress(done, max(1, size))
         watcher.text(f"{told}\n{done / GIGABYTE:.2f} of {size / GIGABYTE:.2f} GB")
 
-    _run({"get": {**request, "revision": plan["revision"], "local_dir": str(part)}}, watcher, show)
-    missing = [name for name, length in plan["files"].items() if _length(part / name) != length]
-    if missing:
-        raise DanluError(f"The download of {offer.repository} is not whole: {missing[0]}. Queue again: it goes on.")
-    shutil.rmtree(part / ".cache", ignore_errors=True)
+    _run({"get": {"repository": offer.repository, **plan, "folder": str(part)}}, watcher, show)
     os.replace(part, target)
     return target
 
@@ -119,11 +116,9 @@ def _check_room(folder: Path, needed: int, offer: Offer) -> None:
 
 
 def _present(part: Path) -> int:
-    return sum(_length(path) or 0 for path in part.rglob("*") if not path.is_dir()) if part.exists() else 0
-
-
-def _length(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+    """Bytes that are there; a file may get its last name between two looks."""
+    total = 0
+    for path in part.glob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

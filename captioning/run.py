@@ -22,7 +22,7 @@ from .records import Record, Records
 log = logging.getLogger(__name__)
 LARGE_ENOUGH = 1536
 """JPEGs may be opened at a power of two of their size, but no smaller than this: no captioner sees as much."""
-SHOWN_SIDE = 512
+SHOWN_SIDE, SHEET_SIDE, SHEET = 512, 240, 16
 SHOW_EVERY = 0.5
 """Seconds from one line and picture to the next."""
 GIVES_UP_AFTER = 3
@@ -63,6 +63,8 @@ class Outcome:
     """Were written in an earlier run."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     """(name, why)."""
+    small: dict[int, Image.Image] = field(default_factory=dict)
+    """The first new pictures, made small, by the number of their job: nobody needs to open them again."""
     batch_size: int = 0
     """As it was in the end: smaller than asked for where memory was short."""
     seconds: float = 0.0
@@ -166,6 +168,8 @@ class _Run:
             if isinstance(answer, Caption):
                 self.outcome.captions[one.index] = answer
                 self.in_a_row = 0
+                if one.image is not None and len(self.outcome.small) < SHEET:
+                    self.outcome.small[one.index] = _small(one.image, SHEET_SIDE)
             else:
                 self._failed(one, answer)
         return written[-1] if written else None
@@ -181,9 +185,7 @@ class _Run:
         done = self.pace.advance(count)
         self.watcher.progress(done, len(self.jobs))
         if last and last[0].image is not None and self.pace.due():
-            small = last[0].image.copy()
-            small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-            self.watcher.picture(small)
+            self.watcher.picture(_small(last[0].image, SHOWN_SIDE))
             self.watcher.text(f"{self.pace.line()}\n{last[0].job.name}: {last[1].text}")
 
 
@@ -234,6 +236,12 @@ def _open(batch: list[_Opened]) -> list[_Opened]:
         except (UnreadableImage, OSError) as error:
             opened.append(replace(one, problem=str(error)))
     return opened
+
+
+def _small(image: Image.Image, side: int) -> Image.Image:
+    scale = min(1.0, side / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
 
 
 def _is_shortage(answer: object) -> bool:

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from ..dataset.images import SHEET_BACKGROUND
 from ..lettering import font, text_size, wrapped
+from .run import SHEET_SIDE as SIDE
 
-SIDE, GAP, LETTERS, LINES = 240, 8, 14, 5
+GAP, LETTERS, LINES = 8, 14, 5
 INK = (225, 225, 230)
 
 
@@ -25,7 +26,8 @@ def captioned_sheet(pictures: Sequence[tuple[Image.Image, str]]) -> Image.Image:
     for row, height in zip(rows, heights, strict=True):
         for place, number in enumerate(row):
             left = GAP + place * (SIDE + GAP)
-            small = ImageOps.contain(pictures[number][0], (SIDE, SIDE), Image.Resampling.LANCZOS)
+            small = pictures[number][0]
+            small = small if max(small.size) == SIDE else ImageOps.contain(small, (SIDE, SIDE))
             sheet.paste(small, (left + (SIDE - small.width) // 2, top + (SIDE - small.height) // 2))
             text = texts[number]
             draw.multiline_text((left, top + SIDE + GAP // 2), text, INK, font(text, LETTERS))

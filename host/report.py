@@ -86,12 +86,14 @@ class NodeReporter(Reporter):
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def preview(image: Image.Image, name: str) -> dict[str, str]:
-    """Saves a picture in the host's temp folder; what a node's `ui` lists under "images"."""
+def preview(image: Image.Image, name: str, kind: str = "png") -> dict[str, str]:
+    """Saves a picture in the host's temp folder; what a node's `ui` lists under "images". `kind`: "png", or "jpg" for
+    photos, which is several times as fast."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    image.save(folder / f"{name}.png", compress_level=1)
-    return {"filename": f"{name}.png", "subfolder": "", "type": "temp"}
+    how = {"compress_level": 1} if kind == "png" else {"quality": 88}
+    image.save(folder / f"{name}.{kind}", **how)
+    return {"filename": f"{name}.{kind}", "subfolder": "", "type": "temp"}
 
 
 def _shown_as(node_id: str) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ._types import CATEGORY, CaptionerType, DatasetType
 
 if TYPE_CHECKING:
     from ..captioning.captioner import Captioner
     from ..dataset.model import Dataset, Picture
-
-SHOWN = 16
-"""Pictures with their captions on the node."""
 
 
 class DanluCaptionDataset(io.ComfyNode):
@@ -69,7 +66,7 @@ class DanluCaptionDataset(io.ComfyNode):
                 captioner.release()
         text = report.text()
         reporter.text(text)
-        return io.NodeOutput(captioned, text, ui={"images": _sheet(captioned), "text": [text]})
+        return io.NodeOutput(captioned, text, ui={"images": _sheet(captioned, report.shown), "text": [text]})
 
 
 def _inputs() -> list[io.Input]:
@@ -124,17 +121,18 @@ def _inputs() -> list[io.Input]:
     ]
 
 
-def _sheet(dataset: Dataset) -> list[Any]:
-    """The first pictures over their captions."""
-    import numpy as np
-    import torch
+def _sheet(dataset: Dataset, shown: list[Any]) -> list[Any]:
+    """Pictures over their captions: what is new, else the first of the dataset."""
+    from uuid import uuid4
 
-    from ..captioning.sheet import SIDE, captioned_sheet
+    from ..captioning.run import SHEET, SHEET_SIDE
+    from ..captioning.sheet import captioned_sheet
+    from ..host.report import preview
 
-    pictures = [picture for part in dataset.parts() for picture in part.pictures][:SHOWN]
-    shown = [(_opened(picture, SIDE), picture.caption) for picture in pictures]
-    sheet = np.asarray(captioned_sheet(shown), dtype=np.float32) / 255
-    return ui.PreviewImage(torch.from_numpy(sheet)[None]).as_dict()["images"]
+    if not shown:
+        pictures = [picture for part in dataset.parts() for picture in part.pictures][:SHEET]
+        shown = [(_opened(picture, SHEET_SIDE), picture.caption) for picture in pictures]
+    return [preview(captioned_sheet(shown), f"danlu_captions_{uuid4().hex}", "jpg")]
 
 
 def _opened(picture: Picture, side: int) -> Any:
