@@ -144,7 +144,7 @@ def _config_value(job: Job, name: str) -> Any:
 
 
 def _test(builder: Builder, job: Job, parts: tuple[Link, Link, Link], checkpoints: Link) -> str:
-    """Every checkpoint × prompt × seed by the host's own sampler; returns the grid's id."""
+    """Every checkpoint × prompt × seed by the host's own sampler; returns the id of what saves the pages."""
     model, clip, vae = parts
     test = {**TEST, **{key: value for key, value in job.test.items() if key in TEST}}
     prompts = job.test["prompts"]
@@ -183,7 +183,9 @@ def _test(builder: Builder, job: Job, parts: tuple[Link, Link, Link], checkpoint
         "test",
     )
     image = builder.add("VAEDecode", {"samples": [sampled, 0], "vae": vae}, "test")
-    return builder.add("DanluGrid", {"image": [image, 0], "loop": [sweep, 0], "label": [sweep, 6]}, "test")
+    grid = builder.add("DanluGrid", {"image": [image, 0], "loop": [sweep, 0], "label": [sweep, 6]}, "test")
+    name = str(job.sections.get("train", {}).get("name") or "grid")
+    return builder.add("SaveImage", {"images": [grid, 0], "filename_prefix": f"danlu/{name}"}, "test")
 
 
 def _comma(value: Any) -> str:

@@ -287,7 +287,7 @@ class Trainer:
         for rows in self.model.groups(batch.rows, batch.latent.shape):
             part = batch.select(rows)
             with mutation_allowed() if self._mutates else nullcontext():
-                losses = self._row_losses(part)
+                losses = self.row_losses(part)
                 loss = losses.mean() * (len(rows) / rows_in_step)
                 self._scaled(loss).backward()
             total += loss.item()
@@ -313,7 +313,7 @@ class Trainer:
             for indices in self.model.groups(merged.rows, merged.latent.shape):
                 part = merged.select(indices)
                 with mutation_allowed() if self._mutates else nullcontext():
-                    losses = self._row_losses(part)
+                    losses = self.row_losses(part)
                     self._scaled((losses * part.share).sum()).backward()
                 own = [k for k, i in enumerate(indices) if i < trained]
                 found.note([entries[indices[k]] for k in own], part.sigma[own], losses[own])
@@ -346,9 +346,9 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Between the network's answer and its target: the mean over rows."""
-        return self._row_losses(batch).mean()
+        return self.row_losses(batch).mean()
 
-    def _row_losses(self, batch: Batch) -> Tensor:
+    def row_losses(self, batch: Batch) -> Tensor:
         """(B,)"""
         noisy = add_noise(self.model.prediction, batch.latent, batch.noise, batch.sigma)
         answer = self.model.predict(noisy, batch.sigma, batch.rows)

@@ -97,6 +97,7 @@ INFO: dict[str, dict[str, Any]] = {
         + ("positive", "negative", "latent_image", "denoise")
     },
     "VAEDecode": {"samples": ["LATENT"], "vae": ["VAE"]},
+    "SaveImage": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]},
     "DanluGrid": {"image": ["IMAGE"], "loop": ["DANLU_LOOP"], "label": ["STRING", {}]},
 }
 
@@ -155,7 +156,9 @@ def test_prompts_test_every_checkpoint(width: int) -> None:
     assert sweep["checkpoints"] == [ids["train"], 2]
     (latent,) = inputs_of(graph, "EmptyLatentImage")
     assert latent["width"] == latent["height"] == (width or 1024)
-    assert graph[graph[ids["grid"]]["inputs"]["image"][0]]["class_type"] == "VAEDecode"
+    pages = graph[ids["grid"]]["inputs"]
+    assert pages["filename_prefix"] == "danlu/fox"
+    assert graph[graph[pages["images"][0]]["inputs"]["image"][0]]["class_type"] == "VAEDecode"
 
 
 def test_ai_toolkit() -> None:

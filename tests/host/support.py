@@ -182,12 +182,12 @@ def record(
     `dead`: tensors that the answer does not depend on, which may get no gradient.
     """
     recorder = Recorder()
-    loss = trainer.loss
+    row_losses = trainer.row_losses
 
-    def noted_loss(batch: Batch) -> Tensor:
+    def noted_losses(batch: Batch) -> Tensor:
         if torch.is_grad_enabled():
             recorder.batches.append(batch)
-        return loss(batch)
+        return row_losses(batch)
 
     def finish(_log: StepLog) -> None:
         for name, parameter in tensors_of(trainer.adapters).items():
@@ -196,7 +196,7 @@ def record(
             recorder.gradients[name] = gradient.detach().clone()
         inside(recorder)
 
-    trainer.loss = noted_loss  # type: ignore[method-assign]
+    trainer.row_losses = noted_losses  # type: ignore[method-assign]
     trainer.on_step = finish
     run(trainer)
     return recorder

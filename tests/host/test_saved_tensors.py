@@ -36,18 +36,19 @@ def trainer_for(base: Base, checkpointing: str = "off", targets: str = "attentio
 def saved_tensors(trainer: Trainer) -> list[Tensor]:
     """What autograd keeps in the forward pass of one step (saved again in backward: of checkpointed blocks)."""
     found: list[Tensor] = []
-    loss = trainer.loss
+    row_losses = trainer.row_losses
 
     def note(tensor: Tensor) -> Tensor:
         found.append(tensor)
         return tensor
 
-    def noted_loss(batch: Batch) -> Tensor:
+    def noted_losses(batch: Batch) -> Tensor:
         with saved_tensors_hooks(note, lambda tensor: tensor):
-            return loss(batch)
+            return row_losses(batch)
 
-    trainer.loss = noted_loss  # type: ignore[method-assign]
+    trainer.row_losses = noted_losses  # type: ignore[method-assign]
     run(trainer)
+    assert found
     return found
 
 
