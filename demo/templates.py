@@ -1,4 +1,4 @@
-"""Writes the template workflows of the loops, as the front end would save them.
+"""Writes the template workflows, as the front end would save them; those laid out by hand get new inputs only.
 
     python -m demo.templates [--output FOLDER]
 
@@ -22,7 +22,7 @@ from typing import Any
 from .edit_pairs import INSTRUCTION
 from .install import CLIP, EDIT, FLUX, PREFIX, VAE, install, test_picture
 from .server import Client, HostProcess
-from .workflow import default_of, is_combo, options_of, widgets_of
+from .workflow import default_of, is_combo, options_of, widget_values, widgets_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOTES = Path(__file__).resolve().parent / "template_notes"
@@ -315,6 +315,30 @@ def _node(number: int, node: Node, object_info: Mapping[str, Json]) -> Json:
     return {**found, "title": node.title} if node.title else found
 
 
+def refreshed(old: Json, object_info: Mapping[str, Json]) -> Json:
+    """A workflow that was laid out by hand, with the inputs that its Danlu nodes have got since."""
+    nodes = [
+        _refreshed(node, object_info[node["type"]]) if node["type"].startswith("Danlu") else node
+        for node in old["nodes"]
+    ]
+    before, after = (
+        {n["id"]: [slot["name"] for slot in n["inputs"]] for n in found} for found in (old["nodes"], nodes)
+    )
+    links = [[*link[:4], after[link[3]].index(before[link[3]][link[4]]), *link[5:]] for link in old["links"]]
+    return {**old, "nodes": nodes, "links": links}
+
+
+def _refreshed(node: Json, info: Json) -> Json:
+    widgets = list(widgets_of(info))
+    values, links = widget_values(node, info), {slot["name"]: slot["link"] for slot in node["inputs"]}
+    slots = _slots(info, {name for name, spec in widgets if spec})
+    return {
+        **node,
+        "inputs": [{**slot, "link": links.get(slot["name"])} for slot in slots],
+        "widgets_values": [_value(name, spec, values) for name, spec in widgets],
+    }
+
+
 def _slots(info: Json, widgets: set[str]) -> Iterator[Json]:
     """Sockets first, then widgets, as the front end orders them."""
     every = [
@@ -358,8 +382,11 @@ def main(arguments: list[str] | None = None) -> int:
         host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), Path(folder), packs={"danlu": REPOSITORY})
         with host:
             object_info = Client(host.url).get("/object_info")
-    for name, make in TEMPLATES.items():
-        text = json.dumps(workflow(name, make(), object_info), ensure_ascii=False, indent=1)
+    by_hand = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in options.output.glob("*.json")}
+    made = {name: refreshed(old, object_info) for name, old in by_hand.items() if name not in TEMPLATES}
+    made |= {name: workflow(name, make(), object_info) for name, make in TEMPLATES.items()}
+    for name, found in made.items():
+        text = json.dumps(found, ensure_ascii=False, indent=1)
         (options.output / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         print(options.output / f"{name}.json")
     return 0

@@ -91,6 +91,12 @@ def _text(lora: LoRAConfig | None, data: TrainingData, clip: Any) -> HostText | 
             "text_encoder of the LoRA config is on, but clip of Train LoRA (Danlu) is not wired. Wire the CLIP that "
             "the dataset was encoded with, or turn text_encoder off."
         )
+    if any(entry.seen for entry in data.entries):
+        raise DanluError(
+            "text_encoder of the LoRA config is on, but the captions were encoded with the pictures before the edit, "
+            "which Danlu does not train. Turn text_encoder off, or set edit_prompt of Encode Dataset (Danlu) to text "
+            "only."
+        )
     text = HostText(clip)
     text.check_fits(data)
     return text

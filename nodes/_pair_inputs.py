@@ -12,7 +12,6 @@ def pair_inputs() -> list[io.Input]:
             default="",
             placeholder="for an edit: the pictures before it",
             optional=True,
-            advanced=True,
             tooltip=(
                 "To train an edit: the pictures that it starts from, named like those of folder, which is its goal "
                 "(after) and has the captions. Empty: no edit."

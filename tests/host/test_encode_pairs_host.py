@@ -14,7 +14,10 @@ from torch import Tensor
 
 from danlu.dataset.model import FolderRequest
 from danlu.dataset.scan import load_folder
+from danlu.errors import DanluError
 from danlu.host.encode import HostEncoder
+from danlu.host.preparation import _text
+from danlu.training.config import LoRAConfig
 from danlu.training.data import TrainingData
 from danlu.training.encode import EncodeOptions, encode_dataset
 from danlu.training.reporter import Reporter
@@ -93,3 +96,10 @@ def test_another_before_gives_another_text(folder: Path, vae: Any) -> None:
     second = encode(folder, vae, load_qwen(), flip=True)
     texts = [data.conditioning(data.entries[0], flip=flip).cross_attn for data in (first, second) for flip in (0, 1)]
     assert all(not torch.equal(texts[a], texts[b]) for a in range(4) for b in range(a))
+
+
+def test_a_text_encoder_that_was_shown_pictures_is_not_trained(folder: Path, vae: Any) -> None:
+    config = LoRAConfig(text_encoder="on")
+    with pytest.raises(DanluError, match="edit_prompt of Encode Dataset"):
+        _text(config, encode(folder, vae, load_qwen()), load_qwen())
+    assert _text(config, encode(folder, vae, load_qwen(), edit_prompt="text only"), load_qwen()) is not None
