@@ -6,7 +6,6 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ..dataset.captions import holds, one_line
@@ -117,11 +116,10 @@ def plan_folder(part: Dataset, place: Place, wish: Wish) -> Plan:
         _check_below(part, picture)
     if wish.format in TABLES:
         return _table_plan(part, place, wish)
-    history = History(place.folder)
-    items: list[Item] = []
-    known: set[Path] = set()
+    history, folders = History(place.folder), _Folders(place, wish.format)
+    items = []
     for picture in part.pictures:
-        path = _target(part, picture, place, wish.format, known)
+        path = folders.target(part, picture)
         name = path.relative_to(place.folder).as_posix()
         items.append(_file_item(picture, name, path, history, wish, part.trigger))
     _refuse_collisions(items, place)
@@ -136,35 +134,39 @@ def _check_below(part: Dataset, picture: Picture) -> None:
         )
 
 
-def _target(part: Dataset, picture: Picture, place: Place, suffix: str, known: set[Path]) -> Path:
-    """The text file that the picture has; else one named like it."""
-    relative = PurePosixPath(picture.path.relative_to(part.folder).as_posix())
-    own = picture.text_file
-    if place.beside and own and own.parent == picture.path.parent and own.suffix.lower() in TEXT_SUFFIXES:
-        return inside(place.folder, (relative.parent / own.name).as_posix(), known)
-    wanted = relative.parent / (relative.stem + suffix)
-    path = inside(place.folder, wanted.as_posix(), known)
-    there = _names(path.parent, _stamp(path.parent))
-    others = [s for s in TEXT_SUFFIXES if s != suffix]
-    names = [relative.stem + suffix, *(relative.stem + s for s in others), relative.name + suffix]
-    found = next((there[key] for name in names if (key := _folded(name)) in there), None)
-    return path.with_name(found) if found else path
+class _Folders:
+    """Finds text files, looking into each folder once."""
 
+    def __init__(self, place: Place, suffix: str) -> None:
+        self.place = place
+        self.suffix = suffix
+        self._known: set[Path] = set()
+        self._files: dict[Path, dict[str, str]] = {}
 
-def _stamp(folder: Path) -> int:
-    try:
-        return os.stat(folder).st_mtime_ns
-    except OSError:
-        return 0
+    def target(self, part: Dataset, picture: Picture) -> Path:
+        """The text file that the picture has; else one named like it."""
+        relative = PurePosixPath(picture.path.relative_to(part.folder).as_posix())
+        own = picture.text_file
+        if self.place.beside and own and own.parent == picture.path.parent and own.suffix.lower() in TEXT_SUFFIXES:
+            return self._inside(relative.parent / own.name)
+        path = self._inside(relative.parent / (relative.stem + self.suffix))
+        others = [suffix for suffix in TEXT_SUFFIXES if suffix != self.suffix]
+        names = [path.name, *(relative.stem + suffix for suffix in others), relative.name + self.suffix]
+        there = self._names(path.parent)
+        found = next((there[key] for name in names if (key := _folded(name)) in there), None)
+        return path.with_name(found) if found else path
 
+    def _inside(self, name: PurePosixPath) -> Path:
+        return inside(self.place.folder, name.as_posix(), self._known)
 
-@lru_cache(maxsize=256)
-def _names(folder: Path, _stamp: int) -> dict[str, str]:
-    """Files by their name without case, as most systems see them."""
-    try:
-        return {_folded(entry.name): entry.name for entry in os.scandir(folder)}
-    except OSError:
-        return {}
+    def _names(self, folder: Path) -> dict[str, str]:
+        """Files by their name without case, as most systems see them."""
+        if folder not in self._files:
+            try:
+                self._files[folder] = {_folded(entry.name): entry.name for entry in os.scandir(folder)}
+            except FileNotFoundError:
+                self._files[folder] = {}
+        return self._files[folder]
 
 
 def _folded(name: str) -> str:

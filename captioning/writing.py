@@ -53,18 +53,20 @@ class Saved:
     run: str
     dry: bool
     plans: list[Plan]
-    changed_meanwhile: list[str] = field(default_factory=list)
+    changed_meanwhile: list[Path] = field(default_factory=list)
 
     def text(self) -> str:
         items = [item for plan in self.plans for item in plan.items]
-        written = [item for item in items if item.text is not None and item.file not in self.changed_meanwhile]
-        lines = [self._first(written)]
+        lines = [self._first([item for plan in self.plans for item in self.written(plan)])]
         lines += dict.fromkeys(plan.place.note for plan in self.plans if plan.place.note)
         left = Counter(item.state for item in items if item.text is None and not item.is_nothing and not item.why)
         lines += [f"{counted(count, 'text')} left alone: {_LEFT[state]}" for state, count in left.items()]
         for title, names in self._problems(items):
             lines.append(f"{title}: {listed(names)}")
         return "\n".join(lines)
+
+    def written(self, plan: Plan) -> list[Item]:
+        return [item for item in plan.written if plan.folder / item.file not in self.changed_meanwhile]
 
     def _first(self, written: list[Item]) -> str:
         if not written:
@@ -84,7 +86,8 @@ class Saved:
         if stuck:
             yield "Left alone, cannot be changed", stuck
         if self.changed_meanwhile:
-            yield "Left alone, somebody changed them while captions were being written", self.changed_meanwhile
+            names = [path.name for path in self.changed_meanwhile]
+            yield "Left alone, somebody changed them while captions were being written", names
 
 
 _CHANGED = {
@@ -170,7 +173,7 @@ class _Writer:
             journal.append([self._entry(item) for item in batch])
             for item in batch:
                 self.watcher.check_interrupt()
-                self._put(inside(plan.folder, item.file), item.file, item.old, item.new or b"")
+                self._put(inside(plan.folder, item.file), item.old, item.new or b"")
                 self.done += 1
                 self.watcher.progress(self.done, self.total)
             for folder in {inside(plan.folder, item.file).parent for item in batch}:
@@ -187,19 +190,19 @@ class _Writer:
         Journal(plan.folder).append(
             [replace(whole, owner=whole.id), *(replace(self._entry(item), old=None) for item in items)]
         )
-        self._put(inside(plan.folder, file), file, old, new)
+        self._put(inside(plan.folder, file), old, new)
         sync_folder(plan.folder)
         self.done += len(items)
         self.watcher.progress(self.done, self.total)
 
-    def _put(self, path: Path, name: str, old: bytes | None, new: bytes) -> None:
+    def _put(self, path: Path, old: bytes | None, new: bytes) -> None:
         if read_bytes(path, TABLE_BYTES) != old:
-            self.saved.changed_meanwhile.append(name)
+            self.saved.changed_meanwhile.append(path)
             return
         try:
             overwrite(path, new) if old is not None else create(path, new)
         except FileExistsError:
-            self.saved.changed_meanwhile.append(name)
+            self.saved.changed_meanwhile.append(path)
 
     def _entry(self, item: Item) -> Entry:
         picture = item.picture
@@ -234,10 +237,9 @@ def replace_pictures(saved: Saved) -> Saved:
     """The dataset with what its files say now."""
     texts: dict[Path, tuple[str, Path | None]] = {}
     for plan in saved.plans:
-        for item in plan.written:
-            if item.file not in saved.changed_meanwhile:
-                file = plan.folder / item.file if plan.place.beside else None
-                texts[item.picture.path] = (item.text or "", file)
+        for item in saved.written(plan):
+            file = plan.folder / item.file if plan.place.beside else None
+            texts[item.picture.path] = (item.text or "", file)
 
     def told(_part: Dataset, picture: Picture) -> Picture:
         if picture.path not in texts:

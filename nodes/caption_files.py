@@ -62,8 +62,11 @@ class DanluSaveCaptions(io.ComfyNode):
         from ..host.report import NodeReporter
 
         request = SaveRequest(places=caption_places(), **options)
-        saved = save_captions(dataset, request, NodeReporter(cls.hidden.unique_id))
-        return io.NodeOutput(saved.dataset, saved.text(), ui={"text": [saved.text()]})
+        reporter = NodeReporter(cls.hidden.unique_id)
+        saved = save_captions(dataset, request, reporter)
+        text = saved.text()
+        reporter.text(text)
+        return io.NodeOutput(saved.dataset, text, ui={"text": [text]})
 
 
 class DanluUndoCaptions(io.ComfyNode):
@@ -95,17 +98,17 @@ class DanluUndoCaptions(io.ComfyNode):
         return float("nan")
 
     @classmethod
-    def execute(
-        cls, folder: str, run: str, apply: bool, dataset: Dataset | None = None, **_others: Any
-    ) -> io.NodeOutput:
+    def execute(cls, folder: str, run: str, apply: bool, dataset: Dataset | None = None) -> io.NodeOutput:
         from ..captioning.undo import undo_captions, undo_folders
         from ..host.folders import caption_places, dataset_roots, output_folder
         from ..host.report import NodeReporter
 
         roots = (*dataset_roots(), output_folder())
         folders = undo_folders(folder, dataset, roots, caption_places())
-        undone = undo_captions(folders, run, apply, NodeReporter(cls.hidden.unique_id))
-        return io.NodeOutput(undone.text(), ui={"text": [undone.text()]})
+        reporter = NodeReporter(cls.hidden.unique_id)
+        text = undo_captions(folders, run, apply, reporter).text()
+        reporter.text(text)
+        return io.NodeOutput(text, ui={"text": [text]})
 
 
 def _save_inputs() -> list[io.Input]:

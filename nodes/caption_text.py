@@ -53,7 +53,7 @@ class DanluComposeCaptions(io.ComfyNode):
         composed = compose_dataset(dataset, Recipe(**recipe), tags)
         counter: Counter | None = token_counter(clip) if clip is not None else None
         text = "\n".join((*composed.lines(), "", *view(composed.dataset, shown, counter)))
-        return io.NodeOutput(composed.dataset, composed.difference(), ui={"text": [text]})
+        return io.NodeOutput(composed.dataset, composed.difference(), ui=_shown(cls, text))
 
 
 class DanluEditTags(io.ComfyNode):
@@ -96,7 +96,7 @@ class DanluEditTags(io.ComfyNode):
         counts = frequencies(edited.dataset, edited.kind)
         table = as_table(counts)
         text = "\n".join((*edited.lines(apply), "", edited.difference(shown=8), "", as_table(counts, shown=20)))
-        return io.NodeOutput(given, edited.difference(), table, as_csv(counts), ui={"text": [text.strip()]})
+        return io.NodeOutput(given, edited.difference(), table, as_csv(counts), ui=_shown(cls, text))
 
 
 class DanluBakeInTraits(io.ComfyNode):
@@ -134,9 +134,16 @@ class DanluBakeInTraits(io.ComfyNode):
 
         baked = bake_in(dataset, TraitChoice(**choice))
         text = "\n".join((*baked.lines(), "", baked.edited.difference(shown=8)))
-        return io.NodeOutput(
-            baked.edited.dataset, baked.suggestions(), baked.edited.difference(), ui={"text": [text.strip()]}
-        )
+        edited = baked.edited
+        return io.NodeOutput(edited.dataset, baked.suggestions(), edited.difference(), ui=_shown(cls, text))
+
+
+def _shown(node: type[io.ComfyNode], text: str) -> dict[str, Any]:
+    """The text on the node, now and when its graph is opened again."""
+    from ..host.report import NodeReporter
+
+    NodeReporter(node.hidden.unique_id).text(text.strip())
+    return {"text": [text.strip()]}
 
 
 def _compose_inputs() -> list[io.Input]:

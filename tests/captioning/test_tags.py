@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,10 @@ TAGS = "ohwx, 1girl, Red Hair, blue_eyes, smile, red hair"
 PROSE = "ohwx, A girl with red hair, blue eyes, and a smile. She sits. She sits."
 
 
-def edited(tmp_path: Path, caption: str, trigger: str = "ohwx", **edits: object) -> str:
+def edited(tmp_path: Path, caption: str, trigger: str = "ohwx", **edits: Any) -> str:
     """The body after the edit; the final caption has to agree."""
     folder = make(tmp_path / "set", {"a": caption.encode()})
-    found = edit_dataset(load(folder, trigger=trigger), Edits(**edits))  # type: ignore[arg-type]
+    found = edit_dataset(load(folder, trigger=trigger), Edits(**edits))
     (picture,) = found.dataset.pictures
     assert picture.caption == picture.body.replace(
         "[trigger]", trigger
@@ -59,7 +60,7 @@ def edited(tmp_path: Path, caption: str, trigger: str = "ohwx", **edits: object)
         ({"replace": "ohwx -> sks"}, "ohwx, 1girl, Red Hair, blue_eyes, smile"),
     ],
 )
-def test_tags(tmp_path: Path, edits: dict[str, object], expected: str) -> None:
+def test_tags(tmp_path: Path, edits: dict[str, Any], expected: str) -> None:
     assert edited(tmp_path, TAGS, **edits) == expected
 
 
@@ -89,7 +90,7 @@ def test_tags(tmp_path: Path, edits: dict[str, object], expected: str) -> None:
         ({"only_with": "dog", "remove": "girl"}, PROSE),
     ],
 )
-def test_prose(tmp_path: Path, edits: dict[str, object], expected: str) -> None:
+def test_prose(tmp_path: Path, edits: dict[str, Any], expected: str) -> None:
     assert edited(tmp_path, PROSE, **edits) == expected
 
 
@@ -135,7 +136,7 @@ def test_the_worst_expressions_are_stopped(tmp_path: Path) -> None:
         ({"kind": "song"}, "'kind'"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, edits: dict[str, object], message: str) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path, edits: dict[str, Any], message: str) -> None:
     with pytest.raises(DanluError, match=message):
         edited(tmp_path, "a, b", **edits)
 
@@ -212,8 +213,8 @@ SET = {
 }
 
 
-def suggested(folder: Path, **choice: object) -> list[str]:
-    return bake_in(load(folder, trigger="ohwx"), TraitChoice(**choice)).suggestions().splitlines()  # type: ignore[arg-type]
+def suggested(folder: Path, **choice: Any) -> list[str]:
+    return bake_in(load(folder, trigger="ohwx"), TraitChoice(**choice)).suggestions().splitlines()
 
 
 def test_traits_that_most_pictures_share_are_suggested(tmp_path: Path) -> None:

@@ -148,14 +148,22 @@ def test_what_undo_brings_back_has_its_old_owner(folder: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_no_sequence_of_runs_loses_a_text(tmp_path: Path, seed: int) -> None:
     rnd = random.Random(seed)
-    options = [None, b"", b" \n", b"mine", b"\xef\xbb\xbfmine, too\r\n", b"mine. Really.", "我的".encode("gb18030")]
+    options: list[bytes | None] = [
+        None,
+        b"",
+        b" \n",
+        b"mine",
+        b"\xef\xbb\xbfmine, too\r\n",
+        b"mine. Really.",
+        "我的".encode("gb18030"),
+    ]
     folder = make(tmp_path / "set", {str(number): rnd.choice(options) for number in range(5)})
     for turn in range(25):
         before, known = tree(folder), len(Journal(folder).entries())
         deed = rnd.choice(["save", "save", "undo", "edit", "delete", "undo named"])
         file = folder / f"{rnd.randrange(5)}.txt"
         if deed == "edit":
-            file.write_bytes(rnd.choice(options[1:]) + str(turn).encode())
+            file.write_bytes((rnd.choice(options) or b"") + str(turn).encode())
         elif deed == "delete":
             file.unlink(missing_ok=True)
         elif deed == "undo named" and known:
@@ -356,6 +364,15 @@ def test_a_journal_that_is_a_link_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DanluError, match="link, which is never followed"):
         save(captioned(load(folder)))
     assert tree(elsewhere) == {"file": b"keep"} and texts(folder) == {}
+
+
+def test_the_journal_is_no_part_of_the_dataset(tmp_path: Path) -> None:
+    folder = make(tmp_path / "set", {"a": None, "10_x/b": None})
+    names = [p.name for p in load(folder, recursive=True).pictures]
+    _saved(folder)
+    (folder / ".captions" / "c.png").write_bytes((folder / "a.png").read_bytes())
+    loaded = load(folder, recursive=True)
+    assert [p.name for p in loaded.pictures] == names and loaded.report.captions_without_image == ()
 
 
 # What is no caption
