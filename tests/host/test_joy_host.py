@@ -48,7 +48,7 @@ def test_in_fp8_it_makes_room_and_comes_back_right(card: Card) -> None:  # noqa:
     layers = [part for part in one._engine.loaded().model.modules() if isinstance(part, Fp8Linear)]
     assert len(layers) == 14 and all(part.weight.dtype == torch.float8_e4m3fn for part in layers)
     whole = HostHome(DEVICE)
-    assert said(joy(whole, "bf16")) == SAYS
+    assert said(joy(whole, "fp32")) == SAYS
     assert whole.patcher and first.patcher.model_size() < whole.patcher.model_size()
 
 
