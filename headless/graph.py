@@ -35,7 +35,9 @@ class Builder:
                 f"{where}: the server has no node {class_type}. Is Danlu installed there, and ComfyUI new enough?"
             ) from error
         names = {name: spec for group in ("required", "optional") for name, spec in (known.get(group) or {}).items()}
-        unknown = [name for name in inputs if name not in names]
+        unknown = [
+            name for name in inputs if name.partition(".")[0] not in names
+        ]  # "datasets.dataset0": one that grows
         if unknown:
             raise DanluError(f"config: {where} has no {', '.join(unknown)}; it has {', '.join(names)}.")
         defaults = {name: default for name, spec in names.items() if (default := _default(spec)) is not None}
@@ -117,7 +119,8 @@ def _data(builder: Builder, job: Job, vae: Link, clip: Link) -> Link:
 def _joined(builder: Builder, links: list[Link]) -> Link:
     if len(links) == 1:
         return links[0]
-    raise DanluError("config: several datasets of one role want Join Datasets (Danlu), which is not built in here yet.")
+    wired = {f"datasets.dataset{number}": link for number, link in enumerate(links)}
+    return [builder.add("DanluJoinDatasets", wired, "datasets"), 0]
 
 
 def _configs(builder: Builder, job: Job) -> Values:

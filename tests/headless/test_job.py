@@ -60,6 +60,7 @@ INFO: dict[str, dict[str, Any]] = {
         name: ["STRING", {"default": ""}]
         for name in ("folder", "trigger", "captions", "repeats", "role", "mask_source", "mask_folder")
     },
+    "DanluJoinDatasets": {"datasets": ["COMFY_AUTOGROW_V3", {}], "weights": ["STRING", {"default": ""}]},
     "DanluEncodeDataset": {
         "dataset": ["DANLU_DATASET"],
         "regularisation": ["DANLU_DATASET"],
@@ -126,6 +127,14 @@ def test_our_own_config_becomes_a_graph() -> None:
     assert all(
         not isinstance(value, list) or value[0] in graph for node in graph.values() for value in node["inputs"].values()
     )
+
+
+def test_several_datasets_of_one_role_are_joined() -> None:
+    graph, _ = build(read_job(OWN, ("datasets.2.folder=more",)), describe)
+    (joined,) = inputs_of(graph, "DanluJoinDatasets")
+    folders = [graph[joined[f"datasets.dataset{n}"][0]]["inputs"]["folder"] for n in (0, 1)]
+    assert folders == ["pics", "more"]
+    assert graph[inputs_of(graph, "DanluEncodeDataset")[0]["dataset"][0]]["inputs"] is joined
 
 
 def test_json_and_toml_say_the_same() -> None:

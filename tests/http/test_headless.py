@@ -24,6 +24,8 @@ model:
 datasets:
   - folder: FOLDER
     trigger: dantong
+  - folder: FOLDER
+    repeats: 2
 encode: {resolution: "64"}
 lora: {rank: 2}
 train: {steps: 4, save_every: 2}
