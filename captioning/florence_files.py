@@ -91,9 +91,9 @@ def load_florence(folder: Path, dtype: str) -> Loaded:
             folder, local_files_only=True, use_safetensors=True, dtype=wanted
         )
         # Not `from_pretrained`: each version of transformers writes settings of tokenizers that older ones cannot read.
-        return Loaded(model.eval(), _processor(folder, _tokenizer(folder)))
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        if isinstance(error, DanluError) or "out of memory" in str(error):
+        return _with_quiet_rows(Loaded(model.eval(), _processor(folder, _tokenizer(folder))))
+    except Exception as error:  # safetensors and tokenizers have errors of their own kinds
+        if isinstance(error, DanluError | MemoryError) or "out of memory" in str(error):
             raise
         raise DanluError(f"The Florence-2 model in {folder} cannot be read: {error}") from error
 
@@ -110,7 +110,19 @@ def _from_microsoft(folder: Path, files: list[Path], config: dict[str, Any], dty
     model = Florence2ForConditionalGeneration.from_pretrained(
         None, config=Florence2Config(**settings), state_dict=weights, dtype=dtype
     )
-    return Loaded(model.eval(), _processor(folder, tokenizer))
+    return _with_quiet_rows(Loaded(model.eval(), _processor(folder, tokenizer)))
+
+
+def _with_quiet_rows(loaded: Loaded) -> Loaded:
+    """Rows of the embedding that belong to no token, with which files are padded, become the mean of the others:
+    whatever lies there would take a share of the output's probabilities."""
+    import torch
+
+    rows, tokens = loaded.model.get_input_embeddings().weight, len(loaded.processor.tokenizer)
+    if tokens < len(rows):
+        with torch.no_grad():
+            rows[tokens:] = rows[:tokens].float().mean(0).to(rows.dtype)
+    return loaded
 
 
 def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:

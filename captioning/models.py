@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..dataset.files import file_digest
 from ..errors import DanluError
 from .downloading import PART, Asker, Offer, download
 
@@ -17,7 +18,7 @@ DEPTH = 2
 """How far below a root a model's folder may lie: `models/LLM/<name>` or `models/LLM/<author>/<name>`."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
 SMALL = 64 << 20
-"""Larger files besides the weights are no settings of the model."""
+"""Up to here files are read whole; larger ones besides the weights are no settings of the model."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=256)
 def _sampled(path: Path, size: int, _mtime: int) -> str:
-    """The header, which holds every name and shape, and pieces spread over the weights."""
+    """Of a large file the header, which holds every name and shape, and pieces spread over the weights."""
+    if size <= SMALL:
+        return file_digest(path)
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")

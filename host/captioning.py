@@ -8,7 +8,7 @@ from typing import Any
 
 import comfy.model_management as management
 import torch
-from comfy.model_patcher import CoreModelPatcher
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..captioning.precision import Room
@@ -25,13 +25,25 @@ class Holder(nn.Module):
         self.device: torch.device | None = None
 
 
+class WholePatcher(ModelPatcher):
+    """All of the model is on the device, or nothing: layers that are not the host's cannot borrow single weights.
+
+    The host's other patcher, which pages weights in layer by layer (DynamicVRAM), has nothing to page here. Its plain
+    one would move a part out, and count weights that are tied several times.
+    """
+
+    def partially_unload(self, device_to: torch.device, memory_to_free: int = 0, **others: object) -> int:
+        """Frees nothing by itself: the host then takes the whole model off."""
+        return 0
+
+
 class HostHome:
     """`captioning.home.Home`: one model at a time."""
 
     def __init__(self, device: torch.device | None = None) -> None:
         """`device`: in place of the one that the host computes on."""
         self._device = device
-        self.patcher: CoreModelPatcher | None = None
+        self.patcher: WholePatcher | None = None
 
     def ready(self, model: nn.Module, needed: int) -> torch.device:
         """Loads it whole: layers that are not the host's cannot borrow weights one by one."""
@@ -58,8 +70,8 @@ class HostHome:
     def check(self) -> None:
         management.throw_exception_if_processing_interrupted()
 
-    def _patcher(self, model: nn.Module) -> CoreModelPatcher:
-        return CoreModelPatcher(
+    def _patcher(self, model: nn.Module) -> WholePatcher:
+        return WholePatcher(
             Holder(model),
             load_device=self._device or management.get_torch_device(),
             offload_device=management.unet_offload_device(),
