@@ -53,8 +53,9 @@ class Known:
                 return None
         return found[1] if found and found[0] == _text(stamp) else None
 
-    def put(self, kind: str, key: str, stamp: Stamp, value: str) -> None:
-        if self._database is not None and time.time_ns() - max(stamp[:2]) > JUST_NOW:
+    def put(self, kind: str, key: str, stamp: Stamp, value: str, ours: bool = False) -> None:
+        """`ours`: nobody else writes this file, so that it may be as new as it likes."""
+        if self._database is not None and (ours or time.time_ns() - max(stamp[:2]) > JUST_NOW):
             self._new[kind, _bytes(key)] = (_text(stamp), value)
 
     def close(self) -> None:
@@ -107,9 +108,9 @@ def get(kind: str, key: str, stamp: Stamp) -> str | None:
     return _open[-1].get(kind, key, stamp) if _open else None
 
 
-def put(kind: str, key: str, stamp: Stamp, value: str) -> None:
+def put(kind: str, key: str, stamp: Stamp, value: str, ours: bool = False) -> None:
     if _open:
-        _open[-1].put(kind, key, stamp, value)
+        _open[-1].put(kind, key, stamp, value, ours)
 
 
 def _bytes(key: str) -> bytes:

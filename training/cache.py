@@ -131,7 +131,7 @@ def _is_whole(file: str) -> bool:
     except (OSError, SafetensorError):
         return False
     if whole:
-        known.put("whole", file, stamp, "")
+        known.put("whole", file, stamp, "", ours=True)
     return whole
 
 
@@ -141,6 +141,7 @@ def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
         os.replace(temporary, file)
+        known.put("whole", str(file), known.stamp_of(file.stat()), "", ours=True)
     except OSError as error:
         raise DanluError(
             f"The encoded file {file} cannot be written ({error.strerror}). "
