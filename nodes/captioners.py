@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
@@ -58,8 +58,8 @@ class DanluFlorence2(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model: str | None = None) -> str:
-        """Another model in the folder is another captioner."""
+    def fingerprint_inputs(cls, model: str | None = None, **_others: Any) -> str:
+        """Another model in the folder is another captioner. The host gives all inputs."""
         from ..captioning.florence_files import is_florence
         from ..captioning.models import content_identity, find_models, pick
         from ..host.caption_models import caption_places

@@ -59,8 +59,8 @@ class DanluJoyCaption(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model: str | None = None) -> str:
-        """Another model in the folder is another captioner."""
+    def fingerprint_inputs(cls, model: str | None = None, **_others: Any) -> str:
+        """Another model in the folder is another captioner. The host gives all inputs."""
         from ..captioning.joy_files import is_joy
         from ..captioning.models import content_identity, find_models, pick
         from ..host.caption_models import caption_places

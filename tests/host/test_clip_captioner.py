@@ -123,10 +123,11 @@ class Fake:
     """Writes what it is told to, one answer a call."""
 
     def __init__(self, *answers: str):
-        self.answers, self.calls = list(answers), []
+        self.answers = list(answers)
+        self.calls: list[dict[str, Any]] = []
 
-    def tokenize(self, text: str, image: Any, **others: Any) -> Any:
-        return {"fake": [[({"type": "image", "data": image}, 1.0)]]}
+    def tokenize(self, text: str, **settings: Any) -> Any:
+        return {"fake": [[({"type": "image", "data": settings["image"]}, 1.0)]]}
 
     def generate(self, tokens: Any, **settings: Any) -> list[int]:
         self.calls.append(settings)
@@ -137,8 +138,8 @@ class Fake:
 
 
 def fake_caption(fake: Fake, prompt: str = "Describe.", **options: Any) -> Any:
-    options = ClipOptions(custom_prompt(prompt), **options)
-    return ClipCaptioner(fake, "0", options, lambda: None).captions(pictures()[:1], [7])[0]
+    made = ClipCaptioner(fake, "0", ClipOptions(custom_prompt(prompt), **options), lambda: None)
+    return made.captions(pictures()[:1], [7])[0]
 
 
 def test_thoughts_are_left_out_and_tags_are_tidied() -> None:

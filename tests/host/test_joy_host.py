@@ -54,7 +54,7 @@ def test_in_fp8_it_makes_room_and_comes_back_right(card: Card) -> None:  # noqa:
 
 def test_it_is_given_back(card: Card) -> None:  # noqa: F811
     homes = HostHome(DEVICE), HostHome(DEVICE)
-    models = [joy(homes[0]), Tagger(TAGGER, "tiny", TaggerOptions(), homes[1])]
+    models: list[Any] = [joy(homes[0]), Tagger(TAGGER, "tiny", TaggerOptions(), homes[1])]
     for model in models:
         said(model)
     assert len(management.current_loaded_models) == 2

@@ -81,7 +81,9 @@ def test_the_same_again_needs_no_model(captions: Server) -> None:
     """Another trigger is another prompt to the host, but not to the captioner."""
     again = graph()
     again["load"]["inputs"]["trigger"] = "dantong"
-    lines = report(captions.run(again))
+    run = captions.run(again)
+    lines = report(run)
+    assert "florence" not in run.executed(), "the same captioner, with its model in memory"
     assert lines[0] == f"0 pictures captioned, {COUNT} from an earlier run"
     assert lines[1:] == [f"{number}.png: {text}" for number, text in enumerate(BRIEF)]
 

@@ -126,9 +126,26 @@ def test_the_tagger_tags(studio: Server) -> None:
         wanted |= {"^_^"} if background == "white" else set()
         assert set(text.split(", ")) == wanted - {None}
     assert len(kept(studio, "tagger-tiny")) == len(SQUARES)
-    options = {"characters": False, "exclude": "one_square, ^_^", "spaces": False, "rating": True, "max_tags": 1}
+    options: dict[str, Any] = {
+        "characters": False,
+        "exclude": "one_square, ^_^",
+        "spaces": False,
+        "rating": True,
+        "max_tags": 1,
+    }
     few = captions(studio.run(graph("DanluTagger", **options, threshold=0.5, order="as in the model")))
     assert few == [f"{colour}_square, general" for colour, _ in SQUARES]
+
+
+@pytest.mark.parametrize("kind", ["DanluJoyCaption", "DanluTagger"])
+def test_a_captioner_stays_for_the_next_queue(studio: Server, kind: str) -> None:
+    """Its model would be read again otherwise. Another model in its folder is another captioner."""
+    assert studio.run(graph(kind, {"seed": 8})).ok
+    assert "captioner" not in studio.run(graph(kind, {"seed": 9})).executed()
+    place = {"DanluJoyCaption": "LLavacheckpoints/joy-tiny", "DanluTagger": "taggers/tagger-tiny"}[kind]
+    config = studio.base / "models" / place / "config.json"
+    config.write_text(config.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert "captioner" in studio.run(graph(kind, {"seed": 9})).executed()
 
 
 @pytest.mark.parametrize(
