@@ -91,7 +91,7 @@ def test_every_widget_is_saved(workflow: dict[str, Any], object_info: dict[str, 
 def test_the_pack_is_taken_from_the_registry(workflow: dict[str, Any]) -> None:
     """Manager installs what a workflow lacks by these names."""
     packs = {node["properties"].get("cnr_id") for node in workflow["nodes"] if node["type"] not in VIRTUAL}
-    assert packs == {"danlu", "comfy-core"}
+    assert {"danlu"} <= packs <= {"danlu", "comfy-core"}
 
 
 def test_nothing_starts_a_new_run_by_itself(workflow: dict[str, Any]) -> None:
