@@ -374,6 +374,9 @@ def _properties(kind: str) -> Json:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from .caption_templates import CAPTION_TEMPLATES
+
+    templates = {**TEMPLATES, **CAPTION_TEMPLATES}
     parser = argparse.ArgumentParser(prog="demo.templates", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "workflows")
     options = parser.parse_args(arguments)
@@ -383,8 +386,8 @@ def main(arguments: list[str] | None = None) -> int:
         with host:
             object_info = Client(host.url).get("/object_info")
     by_hand = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in options.output.glob("*.json")}
-    made = {name: refreshed(old, object_info) for name, old in by_hand.items() if name not in TEMPLATES}
-    made |= {name: workflow(name, make(), object_info) for name, make in TEMPLATES.items()}
+    made = {name: refreshed(old, object_info) for name, old in by_hand.items() if name not in templates}
+    made |= {name: workflow(name, make(), object_info) for name, make in templates.items()}
     for name, found in made.items():
         text = json.dumps(found, ensure_ascii=False, indent=1)
         (options.output / f"{name}.json").write_text(text + "\n", encoding="utf-8")
