@@ -68,6 +68,20 @@ def list_files(folder: Path, recursive: bool) -> list[FoundFile]:
     return sorted(found, key=lambda file: natural(file.name))
 
 
+def pictures_below(folder: Path) -> Iterator[tuple[str, int]]:
+    """Folders directly in this one that are read with `recursive` only: name, and how many pictures are in it."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if not _is_folder(entry) or hidden(PurePosixPath(entry.name)) or REPEATS_FOLDER.match(entry.name):
+            continue
+        try:
+            with os.scandir(entry.path) as inside:
+                count = sum(1 for file in inside if os.path.splitext(file.name)[1].lower() in PICTURE_SUFFIXES)
+        except OSError:
+            continue
+        if count:
+            yield entry.name, count
+
+
 def natural(name: str) -> list[tuple[int, int, str]]:
     """Sorts 2.png before 10.png."""
     parts = re.split(r"(\d+)", name.casefold())

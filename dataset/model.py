@@ -97,12 +97,16 @@ class Report:
     cut: tuple[tuple[str, str], ...] = ()
     """(name, how long it was and what is left)."""
     animated: tuple[str, ...] = ()
+    videos: int = 0
+    """How many of `images` are videos."""
     notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         times = sorted(set(self.repeats))
         repeats = str(times[0]) if len(times) == 1 else f"{times[0]} to {times[-1]}" if times else "0"
-        parts = [counted(self.images, "image"), counted(self.captioned, "caption"), f"repeats {repeats}"]
+        pictures = [counted(self.images - self.videos, "image")] if self.images > self.videos or not self.videos else []
+        videos = [counted(self.videos, "video")] if self.videos else []
+        parts = [*pictures, *videos, counted(self.captioned, "caption"), f"repeats {repeats}"]
         parts.append(f"trigger {self.trigger}" if self.trigger else "no trigger")
         return ", ".join(parts)
 

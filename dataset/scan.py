@@ -15,7 +15,7 @@ from .clips import probe_clip
 from .files import shown, why_unread
 from .images import IMAGE_SUFFIXES, MIN_SIDE, VIDEO_SUFFIXES, UnreadableImage, probe
 from .joining import checked_weight
-from .listing import OTHER_PICTURES, PICTURE_SUFFIXES, REPEATS_FOLDER, FoundFile, list_files
+from .listing import OTHER_PICTURES, PICTURE_SUFFIXES, REPEATS_FOLDER, FoundFile, list_files, pictures_below
 from .masks import mask_folder, with_masks
 from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Clip, Dataset, FolderRequest, Picture, Report, counted, listed
 from .pairs import before_files, swapped, with_befores
@@ -44,6 +44,7 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     pictures, told = with_befores(pictures, folder, request, progress)
     pictures, remarks = with_masks(pictures, request)
     loader.notes += [*told, *remarks]
+    loader.notes += [] if request.recursive else _unread_below(folder, request)
     report = loader.report(pictures)
     word = one_line(request.class_word)
     return Dataset(folder, tuple(pictures), loader.trigger, report, request.role, word, weight=request.weight)
@@ -117,6 +118,15 @@ def _left_out(files: list[FoundFile], pictures: list[FoundFile]) -> list[str]:
     if unwanted:
         notes.append(f"{counted(unwanted, 'image')} left out: in a folder that says 0 repeats")
     return notes
+
+
+def _unread_below(folder: Path, request: FolderRequest) -> list[str]:
+    """Who forgets 'recursive' should not train on half of the pictures. Folders of masks and befores are no news."""
+    known = {file.path.parent for file in before_files(request)}
+    known |= {mask_folder(request)} if request.mask_source == "folder" else set()
+    counts = {name: count for name, count in pictures_below(folder) if folder / name not in known}
+    named = listed([f"{shown(name)} ({count})" for name, count in counts.items()])
+    return [f"Folders below with pictures that are not read: {named}. 'recursive' reads them"] if counts else []
 
 
 def _kinds(files: list[FoundFile]) -> str:
@@ -204,6 +214,7 @@ class _Loader:
             captions_without_image=self.texts.orphans(),
             cut=tuple((name, how) for name, how in self.cut if name in kept),
             animated=tuple(self.animated),
+            videos=sum(1 for picture in pictures if picture.clip),
             notes=tuple(self.notes + self.texts.remarks()),
         )
 

@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,9 @@ def measured(base: Path) -> dict[str, Any]:
         def encode_caption(self, caption: str) -> Conditioning:
             encoded.append(1)
             return Conditioning(torch.full((1, 2, TEXT), float(len(caption))))
+
+        def encode_seen(self, caption: str, pictures: Sequence[torch.Tensor], kind: str) -> Conditioning:
+            raise NotImplementedError
 
     class FirstStep(Exception):
         pass

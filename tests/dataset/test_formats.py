@@ -288,6 +288,7 @@ def test_pictures_and_videos_in_one_folder(tmp_path: Path) -> None:
         ("b.mp4", True),
     ]
     assert dataset.pictures[1].body == "it gets lighter"
+    assert dataset.report.summary() == "1 image, 1 video, 1 caption, repeats 1, no trigger"
     skipped = dict(dataset.report.unreadable)
     assert set(skipped) == {"c.mp4", "d.webm", "e.mov"} and skipped["d.webm"] == "the file is empty"
 

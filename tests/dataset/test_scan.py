@@ -205,3 +205,15 @@ def test_role_and_class_word(tmp_path: Path) -> None:
     assert (load(tmp_path).role, load(tmp_path).class_word) == ("train", "")
     with pytest.raises(DanluError, match="'role'.*train, regularisation"):
         load(tmp_path, role="test")
+
+
+def test_folders_that_are_not_read_are_told(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for name in ("more/1.png", "more/2.png", "10_cat/3.png", "masks/a.png"):
+        save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    told = "Folders below with pictures that are not read: masks (1), more (2). 'recursive' reads them"
+    assert told in load(tmp_path).report.text()
+    assert "not read" not in load(tmp_path, recursive=True).report.text()
+    masked = load(tmp_path, mask_source="folder", mask_folder=str(tmp_path / "masks"))
+    assert "that are not read: more (2)." in masked.report.text()
