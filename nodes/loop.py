@@ -64,7 +64,8 @@ class DanluTrainLoop(io.ComfyNode):
         choices, run = _sorted(inputs)
         node = prompt.get_node(node_id)["inputs"]
         plan = train_plan(model, training_data, lora_config, training_config, run, choices, node, with_base)
-        return io.NodeOutput(*[nothing()] * 3, plan)
+        # A grid that takes the label as it is would be blocked with it.
+        return io.NodeOutput(*[nothing()] * 2, "", plan)
 
 
 def _sorted(inputs: dict[str, Any]) -> tuple[Any, Any]:

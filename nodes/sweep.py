@@ -70,7 +70,8 @@ class DanluSweep(io.ComfyNode):
         settings: dict[str, Any] = {name: value[0] for name, value in inputs.items()}
         source = prompt.get_node(node_id)["inputs"].get("images")
         plan = sweep_on_host(checkpoints[0], prompts=prompts, source=source, **pictures, **settings)
-        return io.NodeOutput(plan, *[nothing()] * 6)
+        # A grid that takes the label as it is would be blocked with it.
+        return io.NodeOutput(plan, *[nothing()] * 5, "")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -56,6 +56,7 @@ def test_from_a_config_to_files(studio: Server, tmp_path: Path, capsys: pytest.C
         copy = out / Path(name).name
         assert copy.read_bytes() == (studio.base / "models" / "loras" / name).read_bytes()
     pages = [Path(event["path"]) for event in told if event["event"] == "fetched" and event["path"].endswith(".png")]
+    assert pages, "\n".join(map(str, told))
     with Image.open(pages[0]) as page:
         assert min(page.size) >= 64
 

@@ -192,6 +192,12 @@ def test_the_grid_is_a_picture_for_other_nodes(studio: Server) -> None:
     assert any(note["label"] == "<no LoRA, a cat" for note in notes)
 
 
+def test_a_label_needs_no_node_in_between(studio: Server) -> None:
+    graph = two_by_two(seeds="20")
+    graph["grid"]["inputs"]["label"] = ["sweep", 6]
+    assert shown(done(studio.run(graph)))
+
+
 def test_files_outside_are_refused(studio: Server) -> None:
     for folder in ("../..", "/etc"):
         run = studio.run(sweep(from_folder(folder), prompts="a cat"))
