@@ -44,7 +44,7 @@ def _missing(subjects: Sequence[Subject]) -> Iterator[Finding]:
         "no caption",
         Severity.NOTE if all_of_them and any(s.part.trigger for s in bare) else Severity.WARNING,
         bare,
-        "without a caption of their own",
+        "with no text but the trigger",
         "Caption them: with the trigger alone, the LoRA learns clothes and backgrounds as part of it.",
     )
 
