@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 KEPT_WHOLE = ["model.vision_tower", "model.multi_modal_projector", "lm_head"]
 """What bitsandbytes must leave alone, by the names since transformers 5: it matches from a name's start."""
+INPUTS = ("input_ids", "attention_mask", "pixel_values")
+"""Some tokenizers give more, which the model refuses."""
 LLAMA_8B = {"num_hidden_layers": 32, "num_key_value_heads": 8, "hidden_size": 4096, "num_attention_heads": 32}
 """What a config.json leaves out."""
 
@@ -46,21 +48,32 @@ def load_joy(folder: Path, precision: Precision, straight_to: Callable[[], Any])
         settings = {"quantization_config": quantisation(precision), "device_map": {"": straight_to()}}
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-        model = LlavaForConditionalGeneration.from_pretrained(
+        model, found = LlavaForConditionalGeneration.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
             dtype=getattr(torch, precision.dtype),
+            output_loading_info=True,
             **settings,
         )
     except (OSError, ValueError, KeyError) as error:
         raise DanluError(f"{folder} cannot be loaded as JoyCaption: {error}") from error
+    _require_all(folder, sorted(found["missing_keys"]))
     if precision.name == "fp8":
         from .fp8 import store_in_fp8
 
         store_in_fp8(model, LAYER)
     set_right(processor)
     return Loaded(model.eval().requires_grad_(False), processor)
+
+
+def _require_all(folder: Path, missing: list[str]) -> None:
+    """transformers fills gaps with random numbers."""
+    if missing:
+        raise DanluError(
+            f"{folder} lacks {len(missing)} of its weights ({', '.join(missing[:2])}), or has them under names that "
+            "this version of transformers does not know. Download it again, or update transformers."
+        )
 
 
 def quantisation(precision: Precision) -> Any:
@@ -102,7 +115,8 @@ class Chat:
         """One row a text, padded on the left, with one mark for the beginning each: two make the model worse."""
         given = [self._one_beginning(text) for text in texts]
         small = [picture.resize(self._side(), resample=_lanczos()) for picture in pictures]
-        return self.processor(text=given, images=small, return_tensors="pt", padding=True, add_special_tokens=False)
+        made = self.processor(text=given, images=small, return_tensors="pt", padding=True, add_special_tokens=False)
+        return {name: made[name] for name in INPUTS}
 
     def _one_beginning(self, text: str) -> str:
         tokenizer = self.processor.tokenizer

@@ -12,11 +12,13 @@ import argparse
 import json
 import logging
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from .squares import SQUARES, draw_square
 
@@ -201,6 +203,11 @@ def train(model: Any, processor: Any, steps: int, batch: int = 16) -> None:
 def save(model: Any, processor: Any, folder: Path) -> None:
     """In the files of JoyCaption's repository, which versions of transformers before 5 read too."""
     model.half().save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    named = {
+        re.sub(r"^vision_tower\.(?!vision_model)", "vision_tower.vision_model.", key): weights[key] for key in weights
+    }
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
     processor.save_pretrained(folder)
     settings = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

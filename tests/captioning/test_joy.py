@@ -177,11 +177,12 @@ def test_scales_save_small_weights() -> None:
 
 
 NAMES = {
-    "published": ((r"^vision_tower\.", "vision_tower.vision_model."),),
+    "as transformers 5 writes them": ((r"^vision_tower\.vision_model\.", "vision_tower."),),
     "as in the code": (
+        (r"^vision_tower\.vision_model\.", "model.vision_tower."),
         (r"^language_model\.lm_head\.", "lm_head."),
         (r"^language_model\.model\.", "model.language_model."),
-        (r"^(vision_tower|multi_modal_projector)\.", r"model.\1."),
+        (r"^multi_modal_projector\.", "model.multi_modal_projector."),
     ),
 }
 
@@ -197,6 +198,17 @@ def test_names_in_the_files_of_several_versions(tmp_path: Path, kind: str) -> No
     for precision in ("fp32", "fp8"):
         assert texts(joy(folder=other, precision=precision)) == texts(joy())
     assert model_size([other / "model.safetensors"]) == model_size([FOLDER / "model.safetensors"])
+
+
+def test_weights_that_are_not_all_there_are_no_model(tmp_path: Path) -> None:
+    """transformers would fill the gaps with random numbers, and tell only its log."""
+    folder = tmp_path / "gaps"
+    shutil.copytree(FOLDER, folder)
+    weights = load_file(FOLDER / "model.safetensors")
+    gap = next(name for name in weights if name.endswith("layers.1.mlp.up_proj.weight"))
+    save_file({name: weights[name] for name in weights if name != gap}, folder / "model.safetensors")
+    with pytest.raises(DanluError, match="gaps.*1 of its weights.*up_proj"):
+        texts(joy(folder=folder))
 
 
 def test_bitsandbytes_leaves_the_eyes_and_the_head_alone() -> None:
