@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from danlu.captioning.fp8 import Fp8Linear, store_in_fp8
 from danlu.captioning.home import PlainHome
 from danlu.captioning.joy import JoyCaption, JoyOptions, tidy_tags
-from danlu.captioning.joy_files import KEPT_WHOLE, Chat, load_joy
+from danlu.captioning.joy_files import KEPT_WHOLE, Chat, load_joy, set_right
 from danlu.captioning.joy_prompts import Prompt, custom_prompt, prompt_list, table, trained_prompt
 from danlu.captioning.precision import LAYER, Precision, Room, model_size
 from danlu.demo.captioners.squares import SQUARES, draw_square
@@ -72,8 +72,6 @@ def test_shorter_prompts_are_padded_on_the_left() -> None:
     loaded = load_joy(FOLDER, Precision("fp32", "float32"), lambda: None)
     loaded.processor.tokenizer.padding_side = "right"
     loaded.processor.tokenizer.pad_token = None
-    from danlu.captioning.joy_files import set_right
-
     set_right(loaded.processor)
     chat = Chat(loaded.processor)
     rows = chat.inputs([chat.text("s", "short"), chat.text("s", "long " * 20)], pictures()[:2])
