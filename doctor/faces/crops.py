@@ -24,10 +24,12 @@ RECIPE = "1"
 """Part of every file's name: raise it when crops are cut or saved differently."""
 LARGEST = 2048
 """Sides of a crop's file in pixels: more is no use for training."""
+MOST = 1_000_000
+"""Crops that anybody has."""
 UP = 0.08
 """Detectors' boxes lie low on the head: crops lie so much of the box's height higher."""
 _CAPTION = re.compile(r"\[caption\]", re.IGNORECASE)
-_NUMBERS = re.compile(r"^(\d+)(?:\s*-\s*(\d+))?$")
+_NUMBERS = re.compile(r"^(\d{1,9})(?:\s*-\s*(\d{1,9}))?$")
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,10 @@ def parse_numbers(text: str) -> set[int]:
         match = _NUMBERS.match(part)
         if match is None:
             raise DanluError(f"drop: {part!r} is no number. Write the numbers on the crops, e.g. 3, 7, 10-12")
-        found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last > MOST:
+            raise DanluError(f"drop: there is no crop {last}.")
+        found.update(range(first, last + 1))
     return found
 
 

@@ -149,7 +149,10 @@ def test_bad_crops_are_dropped_by_number(people: Dataset, tmp_path: Path, drop: 
         assert (corner == (196, 48, 43)) is (number not in left), "dropped ones are crossed out"
 
 
-@pytest.mark.parametrize(("drop", "why"), [("x", "'x' is no number"), ("9", "there is no crop 9"), ("1-", "'1-'")])
+@pytest.mark.parametrize(
+    ("drop", "why"),
+    [("x", "'x' is no number"), ("9", "there is no crop 9"), ("1-", "'1-'"), ("1-999999999", "no crop 999999999")],
+)
 def test_numbers_that_are_none(people: Dataset, tmp_path: Path, drop: str, why: str) -> None:
     with pytest.raises(DanluError, match=why):
         cut(people, tmp_path, drop=drop)

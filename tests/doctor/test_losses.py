@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from danlu.doctor.losses import log_of, picture_losses
+from danlu.doctor.sheet import CELL, GAP, HEAD, ORDERS, THUMB, pages
 from danlu.errors import DanluError
 from danlu.training.jobs import content_key
 from danlu.training.runs.store import RunHandle, RunStore
@@ -45,6 +46,17 @@ def test_outliers_are_found_beneath_the_noise_levels(tmp_path: Path) -> None:
     assert table is not None and "Highest: #4 4.png (x2." in table.text and "Lowest: #8 8.png (x0." in table.text
     excess = diagnosed(dataset, log=log).excess
     assert 2 ** excess[4] == pytest.approx(2.5, rel=0.15) and 2 ** excess[1] == pytest.approx(1, rel=0.2)
+
+
+def test_losses_stand_on_their_pictures(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, scenes(COUNT))
+    keys = [content_key(picture.path)[:ROW_KEY] for picture in dataset.pictures]
+    log = lines(steps(keys, {keys[3]: 2.5}))
+    plain, marked = (pages(diagnosed(dataset, log=given), 1, ORDERS[1])[1] for given in (None, log))
+    changed = np.abs(np.asarray(plain, dtype=int) - np.asarray(marked)).max(axis=2) > 0
+    left, top = GAP, HEAD
+    assert changed[top + THUMB - 28 : top + THUMB, left : left + 90].mean() > 0.3, "on the first picture"
+    assert not changed[top : top + THUMB - 30, left : left + CELL].any()
 
 
 def test_like_pictures_are_no_outliers(tmp_path: Path) -> None:
