@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .rounds import Machine, Result, measure, package_name
-from .scenarios import ENCODE, SCENARIOS, chosen
-from .table import encode_table, table
+from .scenarios import CAPTION, ENCODE, SCENARIOS, chosen
+from .table import caption_table, encode_table, table
 
 ROUNDS = 7
 
@@ -29,8 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     scenarios = chosen(options.only)
     encode = ENCODE in options.only or not options.only
-    if not scenarios and not encode:
-        names = ", ".join([*(s.name for s in SCENARIOS), ENCODE])
+    caption = CAPTION in options.only or not options.only
+    if not scenarios and not encode and not caption:
+        names = ", ".join([*(s.name for s in SCENARIOS), ENCODE, CAPTION])
         print(f"dev.py bench: nothing is called {' or '.join(options.only)}. There are: {names}", file=sys.stderr)
         return 2
     facts = {**about(options.threads), "command": _command(options), "rounds": options.rounds}
@@ -46,8 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
 
         encoded = measure_encode(machine)
         print("\n" + encode_table(encoded), flush=True)
+    captioned = None
+    if caption:
+        from .caption import measure_caption
+
+        captioned = measure_caption(machine, options.rounds)
+        print("\n" + caption_table(captioned), flush=True)
     if options.json:
-        whole = {"facts": facts, "results": [r.as_dict() for r in results], "encode": encoded}
+        found = [r.as_dict() for r in results]
+        whole = {"facts": facts, "results": found, "encode": encoded, "caption": captioned}
         options.json.write_text(json.dumps(whole, indent=1), encoding="utf-8")
     if len(results) > 1:
         print("\nall together\n" + table(results), flush=True)
@@ -65,7 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"any of: {', '.join(s.name for s in SCENARIOS)}, {ENCODE}",
+        help=f"any of: {', '.join(s.name for s in SCENARIOS)}, {ENCODE}, {CAPTION}",
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds that count (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of torch, in every process (default %(default)s)")

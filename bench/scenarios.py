@@ -85,7 +85,7 @@ SCENARIOS = (
     Scenario("tiny-sd15", "tiny-sd15", 4, 1, EVERYONE),
     Scenario("tiny-flux", "tiny-flux", 4, 2, (FLOOR, OURS, _with(OURS), _with(HOST))),
 )
-ENCODE = "encode"
+ENCODE, CAPTION = "encode", "caption"
 TINY = ("tiny-sd15", "tiny-flux")
 
 

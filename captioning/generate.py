@@ -56,7 +56,8 @@ def generate(
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     known = {key: value for key, value in _arguments(decoding).items() if value is not None}
-    processors = LogitsProcessorList(_drawing(decoding, seeds) if decoding.drawn else [])
+    processors = LogitsProcessorList([_Never(decoding.suppress_tokens)] if decoding.suppress_tokens else [])
+    processors += _drawing(decoding, seeds) if decoding.drawn else []
     with torch.inference_mode():
         check()
         rows = model.generate(
@@ -103,7 +104,6 @@ def _arguments(decoding: Decoding) -> dict[str, Any]:
         "early_stopping": True if beams > 1 else None,
         "repetition_penalty": decoding.repetition_penalty,
         "no_repeat_ngram_size": decoding.no_repeat_ngram_size,
-        "suppress_tokens": list(decoding.suppress_tokens) or None,
         "forced_bos_token_id": decoding.forced_bos_token_id,
     }
 
@@ -126,6 +126,21 @@ def _drawing(decoding: Decoding, seeds: Sequence[int]) -> list[Any]:
     if decoding.top_p < 1:
         chain.append(TopPLogitsWarper(decoding.top_p))
     return [*chain, _Draw(decoding.max_new_tokens, seeds)]
+
+
+class _Never:
+    """These tokens are never said. As `SuppressTokensLogitsProcessor`, which goes through the whole vocabulary to find
+    them, at every token anew."""
+
+    def __init__(self, tokens: Sequence[int]):
+        self._tokens: Sequence[int] | Tensor = tokens
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        import torch
+
+        if not isinstance(self._tokens, torch.Tensor):
+            self._tokens = torch.tensor(list(self._tokens), device=scores.device)
+        return scores.index_fill(1, self._tokens, -torch.inf)
 
 
 class _Draw:

@@ -241,7 +241,7 @@ def _open(batch: list[_Opened]) -> list[_Opened]:
 def _small(image: Image.Image, side: int) -> Image.Image:
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+    return image.resize(size, Image.Resampling.BOX, reducing_gap=1.0)
 
 
 def _is_shortage(answer: object) -> bool:
