@@ -67,6 +67,25 @@ def test_says_what_is_wrong_and_leaves_it_out(studio: Server, mixed: Path) -> No
     assert run.ok and run.outputs["encode"]["text"][0].startswith("4 images in ")
 
 
+def test_options_reach_the_doctor(studio: Server, mixed: Path) -> None:
+    wide = Image.new("RGB", (350, 300), "white")
+    wide.paste(Image.effect_noise((350, 300), 90).convert("RGB"), (0, 0))
+    folder = studio.base / "input" / "wide"
+    folder.mkdir()
+    wide.save(folder / "1.png")
+    sizes = {}
+    for step in (16, 64):
+        run = studio.run(doctor("wide", resolution="256", bucket_step=step, batch_size=2, pages=0, strictness="strict"))
+        assert run.ok, run.explain()
+        (text,) = run.outputs["doctor"]["text"]
+        assert "bucket not full" in text and len(run.outputs["doctor"]["images"]) == 1
+        sizes[step] = text.rsplit("SIZES", 1)[1]
+    assert "272 x 240: 1" in sizes[16] and "288 x 224: 1" in sizes[64]
+    orders = [studio.run(doctor("mixed", order=order)) for order in ("flagged first", "as in the dataset")]
+    pages = [(studio.base / "temp" / run.outputs["doctor"]["images"][1]["filename"]).read_bytes() for run in orders]
+    assert pages[0] != pages[1]
+
+
 def test_losses_of_a_run(studio: Server) -> None:
     graph = training("flux", steps=24, save_every=24, name="for the doctor")
     graph["doctor"] = node("DanluDoctor", dataset=["load", 0], run=["train", 1])
