@@ -22,7 +22,7 @@ from .records import Record, Records
 log = logging.getLogger(__name__)
 LARGE_ENOUGH = 1536
 """JPEGs may be opened at a power of two of their size, but no smaller than this: no captioner sees as much."""
-SHOWN_SIDE, SHEET_SIDE, SHEET = 512, 240, 16
+SHOWN_SIDE, SHEET_SIDE, SHEET = 512, 208, 12
 SHOW_EVERY = 0.5
 """Seconds from one line and picture to the next."""
 GIVES_UP_AFTER = 3

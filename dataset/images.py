@@ -91,7 +91,8 @@ def open_rgb(path: Path, at_least: int | None = None) -> Image.Image:
             if at_least:
                 image.draft("RGB", (at_least, at_least))
             image.load()
-            return _rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies a picture that is upright already
+            return _rgb(image)
     except Exception as error:
         raise reason(error) from error
 

@@ -35,8 +35,8 @@ def test_every_picture_gets_its_own_text_whatever_the_batch(tmp_path: Path) -> N
         found[size] = texts(caption_pictures(toy, jobs(paths), 7, records, Watcher(), size))
         assert max(toy.batches) == min(size, 10) and sum(toy.batches) == 10
     assert found[1] == found[3] == found[4] == found[16]
-    assert [text.split(",")[0] for text in found[1]] == [f"level {number}" for number in range(10)]
-    assert len({text.split("seed ")[1] for text in found[1]}) == 10, "each picture draws for itself"
+    assert [str(text).split(",")[0] for text in found[1]] == [f"level {number}" for number in range(10)]
+    assert len({str(text).split("seed ")[1] for text in found[1]}) == 10, "each picture draws for itself"
 
 
 def test_seeds_decide_and_order_does_not(tmp_path: Path) -> None:

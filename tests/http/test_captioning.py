@@ -15,7 +15,7 @@ from danlu.tests.captioning.test_florence import BRIEF, DETAILED
 from danlu.tests.server import Server
 
 COUNT = len(BRIEF)
-SLOW = {"num_beams": 16, "task": "detailed caption"}
+SLOW: dict[str, Any] = {"num_beams": 16, "task": "detailed caption"}
 """Enough work a picture for a stop to come in the middle of one."""
 
 
