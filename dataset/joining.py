@@ -134,10 +134,20 @@ def _times(part: Dataset, factor: int) -> Dataset:
     return replace(part, pictures=pictures, weight=1.0)
 
 
+def labels(parts: Sequence[Dataset]) -> list[str]:
+    """What each part is called: its folder's name, with as much more as tells it from the others."""
+    names = [part.folder.name for part in parts]
+    longer = [
+        name if names.count(name) == 1 else "/".join(p.folder.parts[-2:]) for name, p in zip(names, parts, strict=True)
+    ]
+    before = [longer[:place].count(name) for place, name in enumerate(longer)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(longer, before, strict=True)]
+
+
 def _shares(parts: Sequence[Dataset], factor: int, error: float) -> str:
     """ "Weights: cats 67 %, heads 33 % of an epoch, which is 2 times as long"."""
     counts = [sum(picture.repeats for picture in part.pictures) for part in parts]
-    named = [f"{part.folder.name} {100 * n / sum(counts):.0f} %" for part, n in zip(parts, counts, strict=True)]
+    named = [f"{name} {100 * n / sum(counts):.0f} %" for name, n in zip(labels(parts), counts, strict=True)]
     longer = f", which is {factor} times as long" if factor > 1 else ""
     off = f" (repeats are whole: up to {100 * error:.0f} % off)" if error > RATIO_ERROR else ""
     return f"Weights: {', '.join(named)} of an epoch{longer}{off}"
@@ -147,9 +157,9 @@ def described(dataset: Dataset) -> str:
     """What each part of a joined dataset is, for the node."""
     parts = dataset.parts()
     lines = [f"{counted(len(parts), 'dataset')}, {counted(sum(len(part.pictures) for part in parts), 'image')}"]
-    for part in parts:
+    for name, part in zip(labels(parts), parts, strict=True):
         weight = f", weight {part.weight:g}" if part.weight != 1 else ""
-        lines.append(f"{part.folder.name} ({part.role}{weight}): {part.report.summary()}")
+        lines.append(f"{name} ({part.role}{weight}): {part.report.summary()}")
     for role in ROLES:
         some = dataset.of_role(role)
         notes = whole_repeats(some)[1] if some else ()

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..dataset import known
 from ..dataset.captions import with_trigger
 from ..dataset.images import UnreadableImage
+from ..dataset.joining import labels
 from ..dataset.model import Dataset, counted, listed
 from ..errors import DanluError
 from .cache import DiskCache, digest
@@ -124,8 +125,8 @@ def _trained(dataset: Dataset) -> Dataset:
 
 def _warnings(dataset: Dataset) -> list[str]:
     parts = dataset.parts()
-    prefix = {part.folder: f"{part.folder.name}: " if len(parts) > 1 else "" for part in parts}
-    return [f"{prefix[part.folder]}{line}" for part in parts for line in part.report.warnings()]
+    prefixes = [f"{label}: " if len(parts) > 1 else "" for label in labels(parts)]
+    return [f"{prefix}{line}" for prefix, part in zip(prefixes, parts, strict=True) for line in part.report.warnings()]
 
 
 def _beside(

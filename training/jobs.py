@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..dataset.captions import without_trigger
 from ..dataset.images import probe
-from ..dataset.joining import whole_repeats
+from ..dataset.joining import labels, whole_repeats
 from ..dataset.model import Dataset, Picture, counted, listed
 from ..dataset.pairs import same_shape
 from ..dataset.variants import shuffled_tags
@@ -121,7 +121,10 @@ def _labelled(dataset: Dataset) -> tuple[Dataset, ...]:
     parts = dataset.parts()
     if len(parts) == 1:
         return parts
-    return tuple(part.mapped(lambda of, p: replace(p, name=f"{of.folder.name}/{p.name}")) for part in parts)
+    return tuple(
+        replace(part, pictures=tuple(replace(picture, name=f"{label}/{picture.name}") for picture in part.pictures))
+        for label, part in zip(labels(parts), parts, strict=True)
+    )
 
 
 def _before(path: Path, picture: Picture, fit: Fit, buckets: Buckets) -> Source:

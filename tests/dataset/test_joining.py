@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from danlu.dataset.captions import with_trigger
-from danlu.dataset.joining import described, join, whole_repeats
+from danlu.dataset.joining import described, join, labels, whole_repeats
 from danlu.dataset.model import Dataset, Picture, Report
 from danlu.errors import DanluError
 
@@ -120,3 +120,9 @@ def test_what_the_node_says() -> None:
         "Weights: a 25 %, c 75 % of an epoch",
     ]
     assert "nothing would be trained" in described(join([part("a", role="validation")]))
+
+
+def test_parts_of_one_name_are_told_apart() -> None:
+    parts = [part("me/cats"), part("you/cats"), part("dogs"), part("you/cats")]
+    assert labels(parts) == ["me/cats", "you/cats", "dogs", "you/cats (2)"]
+    assert "you/cats (2) (train)" in described(join(parts))
