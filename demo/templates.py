@@ -203,9 +203,9 @@ def edit() -> Template:
         **loaders(400),
         **prepared,
         "train": Node("DanluTrainLoRA", (2000, 0), (340, 700), {"steps": 300, "name": "clean"}, TRAINED_ON),
-        "save": Node("DanluSaveLoRA", (2000, 1020), (340, 300), {}, {"lora": ("train", 0)}),
+        "save": Node("DanluSaveLoRA", (2420, 0), (340, 300), {}, {"lora": ("train", 0)}),
         "before": Node("LoadImage", (820, 1020), (360, 420), {"image": test_picture("before")}, title="Before"),
-        "truth": Node("LoadImage", (2840, 1020), (360, 420), {"image": test_picture("after")}, title="True after"),
+        "truth": Node("LoadImage", (2680, 1020), (360, 420), {"image": test_picture("after")}, title="True after"),
         "positive": text,
         "negative": replace(text, pos=(400, 1210), values={"text": ""}, title="Negative prompt"),
         "latent": Node("EmptySD3LatentImage", (400, 1400), (360, 106), {"width": 128, "height": 128}),
@@ -214,7 +214,7 @@ def edit() -> Template:
         "reference": Node(
             "ReferenceLatent", (1540, 1020), (240, 46), {}, {"conditioning": ("positive", 0), "latent": ("shown", 0)}
         ),
-        "see": Node("PreviewImage", (2420, 1020), (360, 420), {}, {"images": ("decode", 0)}, "After, by the LoRA"),
+        "see": Node("PreviewImage", (2280, 1020), (360, 420), {}, {"images": ("decode", 0)}, "After, by the LoRA"),
     }
     nodes["sample"] = replace(nodes["sample"], values={**SAMPLER, "cfg": 1})
     groups = [
@@ -222,9 +222,9 @@ def edit() -> Template:
         ("Your pairs: before -> after", (800, -75, 1160, 915), BLUE),
         ("Train", (1980, -75, 380, 795), GREEN),
         ("What to do", (380, 945, 400, 581), YELLOW),
-        ("Test: a picture that was not trained on", (800, 945, 1160, 581), YELLOW),
-        ("Save", (1980, 945, 380, 395), VIOLET),
-        ("The result beside the truth", (2400, 945, 820, 581), YELLOW),
+        ("Test: a picture that was not trained on", (800, 945, 1420, 581), YELLOW),
+        ("Save", (2400, -75, 380, 395), VIOLET),
+        ("The result beside the truth", (2260, 945, 800, 581), YELLOW),
     ]
     return Template(nodes, groups, note_height=760)
 
