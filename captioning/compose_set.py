@@ -16,6 +16,8 @@ from .texts import kind_of_all
 
 STAND_IN = "stand-in"
 """The part that is used where a picture has no caption: the default caption, or a folder's name."""
+TAGS = "tags"
+"""The part that another captioner has said."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Composed:
 def compose_dataset(dataset: Dataset, recipe: Recipe, tags: Dataset | None = None) -> Composed:
     """Raises DanluError for a template that cannot be used. `tags`: other captions of the same pictures."""
     recipe = recipe.checked()
-    others = {p.path: p.body or p.caption for part in tags.parts() for p in part.pictures} if tags else {}
+    others = _tags(tags) if tags else {}
     parts = [_Part(part, recipe, others).composed() for part in dataset.parts()]
     return Composed(
         _joined(parts),
@@ -60,6 +62,17 @@ def compose_dataset(dataset: Dataset, recipe: Recipe, tags: Dataset | None = Non
         tuple(name for part in parts for name in part.empty),
         tuple(cut for part in parts for cut in part.cuts),
     )
+
+
+def _tags(dataset: Dataset) -> dict[Path, str]:
+    """What a tagger said; of texts that were composed with tags, those."""
+    found = {}
+    for part in dataset.parts():
+        origins = Origins(part)
+        for picture in part.pictures:
+            known, _ = origins.resolved(picture)
+            found[picture.path] = dict(known.parts).get(TAGS, known.body)
+    return found
 
 
 def _joined(parts: list[_Part]) -> Dataset:
@@ -102,9 +115,13 @@ class _Part:
         if how:
             self.cuts.append((picture.name, how))
         parts = dict(self.recipe.parts()) or {"template": self.recipe.template}
+        tags = self._tags(picture)
+        if tags and "{tags}" in self.recipe.template:
+            parts[TAGS] = tags
         if stand_in:
             parts[STAND_IN] = stand_in
-        if self.recipe.shows_picture and not self.recipe.speaks(picture.body, said.before, picture.body and said.tags):
+        spoken = tags or (said.tags if picture.body else "")
+        if self.recipe.shows_picture and not self.recipe.speaks(picture.body, said.before, spoken):
             self.empty.append(picture.name)
             parts[WITHOUT] = "yes"
         return replace(picture, caption=caption, parts=tuple(parts.items()))
@@ -118,6 +135,10 @@ class _Part:
         path = PurePosixPath(picture.name)
         folder = path.parent.name or self.dataset.folder.name
         match = REPEATS_FOLDER.match(folder)
-        tags = self.tags.get(picture.path, caption if self.kind == "tags" and not self.tags else "")
+        tags = self._tags(picture) or (caption if self.kind == "tags" and not self.tags else "")
         name = from_file_name(path.stem)
         return Said(caption, picture.before_body, tags, name, from_file_name(match[2] if match else folder))
+
+    def _tags(self, picture: Picture) -> str:
+        """Of another captioner, now or when the text was saved."""
+        return self.tags.get(picture.path, "") or dict(picture.parts).get(TAGS, "")

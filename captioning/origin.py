@@ -74,4 +74,5 @@ def _as_written(picture: Picture, entry: Entry) -> Picture:
         before_body=picture.before_body or entry.before_body,
         captioner=entry.captioner,
         seed=entry.seed,
+        parts=tuple(entry.parts.items()),
     )

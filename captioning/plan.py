@@ -200,12 +200,12 @@ def _state(old: bytes | None, has_text: bool, owner: Entry | None) -> str:
 def _decided(item: Item, there: str, style: Style, wish: Wish, trigger: str) -> Item:
     if item.is_nothing or not wish.changes(item.state):
         return item
-    text = item.picture.caption
+    ours = text = item.picture.caption.encode("utf-8", "replace").decode()  # half a letter cannot be written
     if wish.adds and there:
         text = added(there, text, wish.policy, trigger)
     if text == there or one_line(text) == one_line(there) and item.state in (OURS, MIXED):
         return item
-    keeps = wish.adds and item.state in (YOURS, EDITED, MIXED) or text != item.picture.caption
+    keeps = wish.adds and item.state in (YOURS, EDITED, MIXED) or text != ours
     return replace(item, text=text, new=style.encoded(text), keeps=keeps)
 
 

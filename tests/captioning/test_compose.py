@@ -226,6 +226,20 @@ def test_tags_of_another_captioner(tmp_path: Path) -> None:
     both = compose_dataset(dataset, Recipe(template="{caption} {tags}"), tags).dataset
     assert both.pictures[0].caption == "A dog sits. dog, solo."
     assert both.pictures[0].body == "A dog sits."
+    save(both)
+    loaded = load(dataset.folder)  # a captioner leaves what has a caption: it hands on the composed text
+    for others in (loaded, None):
+        again = compose_dataset(loaded, Recipe(template="{tags} {caption}", kind="prose"), others).dataset
+        assert again.pictures[0].caption == "dog, solo. A dog sits."
+
+
+def test_tags_alone_are_a_caption(tmp_path: Path) -> None:
+    dataset = load(make(tmp_path / "set", {"a": None, "b": None}))
+    tags = captioned(replace(dataset, pictures=dataset.pictures[:1]), "dog, solo")
+    found = compose_dataset(dataset, Recipe(trigger="ohwx", template="{trigger}, {tags}"), tags)
+    assert [p.caption for p in found.dataset.pictures] == ["ohwx, dog, solo", "ohwx"] and found.empty == ("b.png",)
+    save(found.dataset)
+    assert texts(dataset.folder) == {"a.txt": b"ohwx, dog, solo"}
 
 
 def test_the_default_caption_is_composed_but_is_no_caption(tmp_path: Path) -> None:
@@ -269,6 +283,16 @@ def test_a_new_prefix_needs_no_captioner(tmp_path: Path, format: str) -> None:
     assert (
         "Nothing to write" in save(composed(load(folder), trigger="sks", prefix="two"), "replace", format=format).text()
     )
+
+
+def test_another_instruction_for_all(tmp_path: Path) -> None:
+    folder = make(tmp_path / "set", {"a": None})
+    save(composed(load(folder), prefix="Clean it.", caption_from="none"))
+    anew = composed(load(folder), prefix="Make it clean.", caption_from="none")
+    assert anew.pictures[0].caption == "Make it clean." and anew.pictures[0].body == ""
+    assert compose_dataset(load(folder), Recipe(prefix="Make it clean.")).empty == ("a.png",)
+    save(anew, "replace")
+    assert texts(folder) == {"a.txt": b"Make it clean."}
 
 
 def test_a_text_edited_by_hand_is_never_composed_anew(tmp_path: Path) -> None:

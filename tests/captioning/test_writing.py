@@ -236,6 +236,21 @@ def test_new_files_are_plain_utf_8_with_the_usual_rights(tmp_path: Path) -> None
     assert (folder / "b.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_files_are_replaced_and_never_rewritten(tmp_path: Path) -> None:
+    """Whoever reads one meanwhile has the old text or the new one; another name of the file keeps the old one."""
+    folder = make(tmp_path / "set", {"a": b"mine"})
+    os.link(folder / "a.txt", tmp_path / "other name")
+    save(captioned(load(folder)), "append")
+    assert (tmp_path / "other name").read_bytes() == b"mine" and (folder / "a.txt").read_bytes() == b"mine, a a thing"
+
+
+def test_letters_that_no_encoding_has(tmp_path: Path) -> None:
+    folder = make(tmp_path / "set", {"a": None})
+    save(captioned(load(folder), "half \ud83d of one"))
+    assert (folder / "a.txt").read_bytes() == b"half ? of one"
+    assert "Nothing to write" in save(captioned(load(folder), "half \ud83d of one"), "append").text()
+
+
 # Which file
 
 
