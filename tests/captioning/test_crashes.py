@@ -278,6 +278,20 @@ def test_a_disk_that_is_full_or_read_only(tmp_path: Path, monkeypatch: pytest.Mo
     assert tree(folder) == first
 
 
+def test_a_change_that_never_happened_changes_no_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journaled, then the disk failed: the text is still the user's, and not one of ours that somebody edited."""
+    folder = make(tmp_path / "set", {"a": b"mine", "b": None})
+    with monkeypatch.context() as patch:
+        failing(patch, "replace", 1, errno.EIO)
+        with pytest.raises(DanluError):
+            save(captioned(load(folder)), "append")
+    assert len(Journal(folder).entries()) == 2
+    plan = save(captioned(load(folder)), dry_run=True).plans[0]
+    assert [item.state for item in plan.items] == ["yours", "missing"]
+    save(captioned(load(folder)), "append")
+    assert texts(folder) == {"a.txt": b"mine, a a thing", "b.txt": b"a b thing"}
+
+
 def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path / "set", TEXTS)
     dataset, before = captioned(load(folder)), tree(folder)
