@@ -94,7 +94,9 @@ def test_another_before_gives_another_text(folder: Path, vae: Any) -> None:
     values = np.random.RandomState(9).randint(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(values).save(folder / "before" / "a.png")
     second = encode(folder, vae, load_qwen(), flip=True)
-    texts = [data.conditioning(data.entries[0], flip=flip).cross_attn for data in (first, second) for flip in (0, 1)]
+    texts = [
+        data.conditioning(data.entries[0], flip=flip).cross_attn for data in (first, second) for flip in (False, True)
+    ]
     assert all(not torch.equal(texts[a], texts[b]) for a in range(4) for b in range(a))
 
 
