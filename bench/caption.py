@@ -57,7 +57,7 @@ def main() -> int:
 
 def compare(scratch: Path, rounds: int, count: int = PICTURES) -> dict[str, Any]:
     """Seconds of processor time of each round; `ratio` is the median of the rounds' ratios."""
-    folder, model = _pictures(scratch / "pictures", count), _widened(scratch / "model")
+    folder, model = _pictures(scratch / "pictures", count), widened(scratch / "model")
     with torch.inference_mode():
         contenders = {"bare": _bare(model, folder), "ours": _ours(model, folder, scratch)}
         texts = {name: run() for name, run in contenders.items()}  # the round that warms up
@@ -124,7 +124,7 @@ def _ours(model_folder: Path, folder: Path, scratch: Path) -> Callable[[], list[
     return run
 
 
-def _widened(folder: Path) -> Path:
+def widened(folder: Path) -> Path:
     """The small model with `WIDTH` units in each feed-forward layer; added ones are zeros: it says the same."""
     from safetensors.torch import load_file, save_file
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from danlu.bench.caption import widened
 from danlu.demo.server import Message, Run, node
 from danlu.tests.captioning import florence as files
 from danlu.tests.captioning.test_florence import BRIEF, DETAILED
 from danlu.tests.server import Server
 
 COUNT = len(BRIEF)
-SLOW: dict[str, Any] = {"num_beams": 16, "task": "detailed caption"}
+SLOW: dict[str, Any] = {"model": "florence-slow", "num_beams": 16, "task": "detailed caption"}
 """Enough work a picture for a stop to come in the middle of one."""
 
 
@@ -27,6 +28,8 @@ def captions(server: Server) -> Server:
 
 def prepare(server: Server) -> None:
     shutil.copytree(files.TINY, server.base / "models" / "LLM" / "florence-tiny", dirs_exist_ok=True)
+    if not (server.base / "models" / "LLM" / "florence-slow").exists():
+        widened(server.base / "models" / "LLM" / "florence-slow")
     files.put_pictures(server.base / "input" / "to_caption")
 
 
@@ -72,7 +75,7 @@ def test_right_captions_in_batches(captions: Server) -> None:
     assert lines[1:] == [f"{number}.png: {text}" for number, text in enumerate(BRIEF)]
     assert run.outputs["caption"]["images"][0]["type"] == "temp"
     seen = [done_of(message) for message in captions.messages[since:]]
-    assert {0, 3, 6} <= set(seen)
+    assert 0 in seen and {3, 6} & set(seen), "messages that come too fast are left out"
     told = [text for text in run.texts("caption") if " left\n" in text]
     assert told and any(told_caption in told[0] for told_caption in BRIEF), "the current picture's caption"
 
@@ -155,7 +158,7 @@ def test_a_model_that_is_not_there(captions: Server) -> None:
 def test_models_are_listed(captions: Server) -> None:
     options = captions.object_info("DanluFlorence2")["input"]["required"]["model"]
     listed = options[1].get("options") or options[0]
-    assert listed[0] == "florence-tiny" and "florence-community/Florence-2-base" in listed
+    assert "florence-tiny" in listed[:2] and "florence-community/Florence-2-base" in listed
 
 
 def test_prompt_gen_tasks_are_refused_in_words(captions: Server) -> None:
