@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,8 +19,8 @@ from danlu.errors import DanluError
 from .toys import IDENTITY, Toy, Watcher, grey_pictures
 
 
-def a_dataset(folder: Path, count: int = 3, trigger: str = "zorp", **more: str) -> Dataset:
-    pictures = [Picture(path, path.name, (16, 16), trigger, 1, **more) for path in grey_pictures(folder, count)]
+def a_dataset(folder: Path, count: int = 3, trigger: str = "zorp") -> Dataset:
+    pictures = [Picture(path, path.name, (16, 16), trigger, 1) for path in grey_pictures(folder, count)]
     return Dataset(folder, tuple(pictures), trigger)
 
 
@@ -82,7 +83,7 @@ def test_joined_datasets_each_with_its_trigger(tmp_path: Path) -> None:
 
 
 def test_failures_keep_what_they_had(tmp_path: Path) -> None:
-    dataset = a_dataset(tmp_path / "p", body="")
+    dataset = a_dataset(tmp_path / "p")
     dataset.pictures[0].path.write_bytes(b"no picture")
     captioned, report = run(dataset, tmp_path)
     assert captioned.pictures[0] == dataset.pictures[0]
@@ -108,7 +109,7 @@ def test_a_picture_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"which": "some"}, {"caption_from": "elsewhere"}])
-def test_unknown_choices(tmp_path: Path, options: dict[str, str]) -> None:
+def test_unknown_choices(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(DanluError, match="it can be one of"):
         run(a_dataset(tmp_path / "p"), tmp_path, **options)
 
