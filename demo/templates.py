@@ -71,7 +71,7 @@ def data(x: int) -> dict[str, Node]:
             (320, 330),
             links={"dataset": ("dataset", 0), "vae": ("vae", 0), "clip": ("clip", 0)},
         ),
-        "lora_config": Node("DanluLoRAConfig", (x + 420, 400), (320, 320), {"rank": 16}),
+        "lora_config": Node("DanluLoRAConfig", (x + 420, 480), (320, 320), {"rank": 16}),
         "training_config": Node("DanluTrainingConfig", (x + 800, 0), (320, 820), TRAINING),
     }
 
@@ -196,7 +196,7 @@ def edit() -> Template:
     folders = {"folder": f"{EDIT}/after", "before_folder": f"{EDIT}/before"}
     prepared = {**data(820), "dataset": Node("DanluLoadDataset", (820, 0), (360, 780), folders)}
     prepared["encode"] = replace(prepared["encode"], values={"flip": True}, size=(320, 380))
-    prepared["lora_config"] = replace(prepared["lora_config"], pos=(1240, 460), values={"rank": 32})
+    prepared["lora_config"] = replace(prepared["lora_config"], values={"rank": 32})
     prepared["training_config"] = replace(prepared["training_config"], values=EDIT_TRAINING)
     text = Node("CLIPTextEncode", (400, 1020), (360, 110), {"text": INSTRUCTION}, {"clip": ("clip", 0)}, "Instruction")
     nodes = {
