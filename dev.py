@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""One door for people who work on Danlu: `python dev.py env | demo | train | test | bench | runs | check` (each has --help).
+"""One door for people who work on Danlu: `python dev.py env | demo | train | test | bench | runs | check`.
+
+Each of them has --help.
 
 Needs nothing but Python: the first call makes a ComfyUI of its own in a per-user cache folder.
 """
