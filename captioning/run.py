@@ -141,14 +141,14 @@ class _Run:
             raise
         except Exception as error:
             log.debug("Danlu: the captioner failed", exc_info=True)
-            return error
+            return _without_frames(error)
 
     def _halve(self, size: int, shortage: Any) -> None:
         if size == 1:
             raise DanluError(
                 f"{self.captioner.title} does not fit into memory, not even with one picture at a time. Choose a "
                 "smaller or quantised model, or close what else uses the memory. What is captioned so far is kept."
-            ) from shortage.with_traceback(None)
+            ) from shortage
         self.size = size // 2
         self.watcher.text(f"Out of memory: going on with {self.size} at a time")
         _make_room()
@@ -242,6 +242,12 @@ def _small(image: Image.Image, side: int) -> Image.Image:
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.BOX, reducing_gap=1.0)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Frames of a traceback hold the inputs and activations of the batch that failed: no memory for the next try."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _is_shortage(answer: object) -> bool:

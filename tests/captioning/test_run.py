@@ -62,6 +62,38 @@ def test_shortage_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, records
     assert any("Out of memory: going on with 2" in line for line in watcher.lines)
 
 
+@pytest.mark.parametrize("message", ["CUDA out of memory", "shapes do not match"])
+def test_the_next_try_finds_nothing_in_memory_of_the_one_that_failed(
+    tmp_path: Path, records: Records, message: str
+) -> None:
+    """Neither where batches are halved nor where pictures are tried one by one."""
+    import weakref
+
+    class Activations: ...
+
+    made: list[weakref.ref[Activations]] = []
+    left: list[int] = []
+
+    def run_out(depth: int) -> None:
+        held = Activations()
+        made.append(weakref.ref(held))
+        if not depth:
+            raise KeyError("within")
+        try:
+            run_out(depth - 1)
+        except KeyError as error:
+            raise RuntimeError(message) from error
+
+    def more_than_one_or_a_bright_one(pictures: Sequence[Image.Image]) -> None:
+        left.append(sum(held() is not None for held in made))
+        if len(pictures) > 1 or ("memory" not in message and level(pictures[0]) in (1, 2)):
+            run_out(1)
+
+    toy = Toy(more_than_one_or_a_bright_one)
+    caption_pictures(toy, jobs(grey_pictures(tmp_path / "pictures", 4)), 0, records, Watcher(), 4)
+    assert len(made) >= 4 and not any(left)
+
+
 def test_no_room_for_one_picture_says_so(tmp_path: Path, records: Records) -> None:
     def never(pictures: Sequence[Image.Image]) -> None:
         raise RuntimeError("MPS backend out of memory")
