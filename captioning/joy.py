@@ -61,7 +61,7 @@ class JoyCaption:
         self._engine = Engine(lambda: load_joy(folder, self.precision, lambda: home.make_room(weights)), home, per_row)
         self.title = f"{name}, {_named(self._prompts)}"
         self.kind = kind_of(self._prompts)
-        self.identity = self._identity(folder)
+        self.identity = self._identity(folder, options.precision)
 
     def captions(self, pictures: Sequence[Image.Image], seeds: Sequence[int]) -> list[Caption]:
         loaded = self._engine.loaded()
@@ -78,10 +78,10 @@ class JoyCaption:
     def release(self) -> None:
         self._engine.release()
 
-    def _identity(self, folder: Path) -> str:
+    def _identity(self, folder: Path, precision: str) -> str:
+        """`precision`: as asked for. What `auto` becomes depends on the memory that is free just then."""
         prompts = [asdict(prompt) for prompt in self._prompts]
-        kept = (self.precision.name, self.precision.dtype)
-        text = f"joycaption|{content_identity(folder)}|{prompts}|{self._system}|{self._decoding}|{kept}"
+        text = f"joycaption|{content_identity(folder)}|{prompts}|{self._system}|{self._decoding}|{precision}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

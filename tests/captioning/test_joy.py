@@ -253,5 +253,18 @@ def test_identity_is_of_content_prompts_and_settings(tmp_path: Path) -> None:
     assert len({same, *others}) == 6
 
 
+def test_identity_is_what_was_asked_for_and_not_what_fitted() -> None:
+    """With less memory to be had after a restart, what was written before is not written again."""
+
+    def on(free: int, precision: str = "auto") -> JoyCaption:
+        return JoyCaption(
+            FOLDER, "Joy", JoyOptions((PROSE,), precision=precision), PlainHome(), Room("cuda", free, "bf16")
+        )
+
+    plenty, little = on(1 << 40), on(0)
+    assert plenty.precision.name != little.precision.name
+    assert plenty.identity == little.identity != on(1 << 40, "fp8").identity
+
+
 def test_tags_are_one_line_each_once() -> None:
     assert tidy_tags("1girl, red hair,\nRed hair, smile.\n") == "1girl, Red hair, smile"
