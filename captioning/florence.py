@@ -16,6 +16,7 @@ from .florence_files import is_florence, is_prompt_gen, load_florence, unused_to
 from .generate import Decoding
 from .home import Home
 from .models import content_identity, read_config, require_transformers
+from .texts import TAG_SEPARATOR, deduped
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -125,8 +126,8 @@ def joined(parts: Sequence[Written], tasks: Sequence[Task]) -> str:
 
 def distinct_labels(text: str) -> str:
     """ "car<loc_1>...door<loc_5>...car<loc_9>..." -> "car, door"."""
-    labels = [" ".join(label.split()) for label in LOCATION.split(text)]
-    return ", ".join({label.casefold(): label for label in reversed(labels) if label}.values().__reversed__())
+    labels = (" ".join(label.split()) for label in LOCATION.split(text))
+    return TAG_SEPARATOR.join(deduped(label for label in labels if label))
 
 
 def _decoder(loaded: Loaded, task: Task) -> Callable[[Sequence[int]], str]:

@@ -79,6 +79,7 @@ def test_tags_after_a_caption_and_tags_after_tags() -> None:
 def test_labels() -> None:
     box = "<loc_1><loc_2><loc_3><loc_4>"
     assert distinct_labels(f"car{box}{box} Door{box}car{box}door{box}") == "car, Door"
+    assert distinct_labels(f"car{box}door{box}Car{box}") == "car, door", "in the order of the first of each"
     assert distinct_labels("") == ""
 
 
