@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -52,6 +53,22 @@ class FoundFile:
 def folded(name: str) -> str:
     """Equal for names that differ in case, or in how a Mac writes é: both happen when files are copied about."""
     return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def bare(stem: str) -> str:
+    """A stem without the folders that it is in."""
+    return stem.rpartition("/")[2]
+
+
+def by_bare_name(files: Sequence[FoundFile]) -> dict[str, FoundFile]:
+    """Files by name alone, where only one has that name: what belongs together often lies in differing folders."""
+    lone = lone_names(file.stem for file in files)
+    return {name: file for file in files if (name := bare(file.stem)) in lone}
+
+
+def lone_names(stems: Iterable[str]) -> set[str]:
+    """The bare names that are there once."""
+    return {name for name, count in Counter(map(bare, stems)).items() if count == 1}
 
 
 def list_files(folder: Path, recursive: bool) -> list[FoundFile]:

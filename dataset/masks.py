@@ -13,7 +13,7 @@ from ..errors import DanluError
 from . import paths
 from .files import why_unread
 from .images import IMAGE_SUFFIXES, UnreadableImage, opened, probe, reason
-from .listing import FoundFile, list_files
+from .listing import FoundFile, bare, by_bare_name, list_files, lone_names
 from .model import FolderRequest, Picture, counted, listed
 
 SAME_SHAPE = 0.02
@@ -24,8 +24,10 @@ def with_masks(pictures: Sequence[Picture], request: FolderRequest) -> tuple[lis
     """The pictures with their masks, and what the user should know. Raises DanluError where none has one."""
     if request.mask_source == "none":
         return list(pictures), []
-    found = _of_folder(request) if request.mask_source == "folder" else None
-    masked = [replace(picture, mask=_mask(picture, found)) for picture in pictures]
+    if request.mask_source == "folder":
+        masked = _from_folder(pictures, request)
+    else:
+        masked = [replace(picture, mask=picture.path if _has_alpha(picture) else None) for picture in pictures]
     without = [picture.name for picture in masked if picture.mask is None]
     if len(without) == len(masked):
         raise DanluError(_nothing(request))
@@ -58,27 +60,28 @@ def open_mask(picture: Picture) -> Image.Image:
     return upright.convert("RGB").convert("L")
 
 
-def _of_folder(request: FolderRequest) -> dict[str, FoundFile]:
-    files = list_files(mask_folder(request), True)
-    images = [file for file in files if file.suffix in IMAGE_SUFFIXES]
-    # By name alone too: masks often lie in one folder, whatever folders their pictures are in.
-    flat = {file.path.stem.casefold(): file for file in reversed(images)}
-    return {**flat, **{file.stem: file for file in images}}
+def _from_folder(pictures: Sequence[Picture], request: FolderRequest) -> list[Picture]:
+    """By path below the folder, or by name alone: masks often lie in one folder, whatever folders their pictures are
+    in. A name that several pictures or masks have says nothing: a 001.png would get the mask of another 001.png."""
+    images = [file for file in list_files(mask_folder(request), True) if file.suffix in IMAGE_SUFFIXES]
+    found, flat = {file.stem: file for file in images}, by_bare_name(images)
+    stems = [FoundFile(picture.path, picture.name, 1).stem for picture in pictures]
+    lone = lone_names(stems)
+    masked = []
+    for picture, stem in zip(pictures, stems, strict=True):
+        mask = found.get(stem) or (flat.get(bare(stem)) if bare(stem) in lone else None)
+        masked.append(replace(picture, mask=mask.path if mask else None))
+    return masked
 
 
-def _mask(picture: Picture, found: dict[str, FoundFile] | None) -> Path | None:
-    if found is None:
-        return picture.path if not picture.clip and _has_alpha(picture.path) else None
-    mask = found.get(FoundFile(picture.path, picture.name, 1).stem) or found.get(picture.path.stem.casefold())
-    return None if mask is None else mask.path
-
-
-def _has_alpha(path: Path) -> bool:
+def _has_alpha(picture: Picture) -> bool:
+    if picture.clip:
+        return False
     try:
-        with opened(path) as image:
+        with opened(picture.path) as image:
             return bool(image.has_transparency_data)
     except Exception as error:
-        raise DanluError(f"The picture {path} cannot be read any more. Queue again.") from error
+        raise DanluError(f"The picture {picture.path} cannot be read any more. Queue again.") from error
 
 
 def _nothing(request: FolderRequest) -> str:

@@ -21,7 +21,7 @@ from . import paths
 from .captions import CAPTION_SUFFIXES, UnreadableCaption, read_caption
 from .files import file_digest
 from .images import IMAGE_SUFFIXES, UnreadableImage, open_rgb, probe
-from .listing import FoundFile, list_files
+from .listing import FoundFile, bare, by_bare_name, list_files, lone_names
 from .model import FolderRequest, Picture, counted, listed
 
 Progress = Callable[[int, int], None]
@@ -69,7 +69,7 @@ def swapped(request: FolderRequest) -> FolderRequest:
 def before_files(request: FolderRequest) -> list[FoundFile]:
     """Every file that pairs are made of beside `folder`; for the fingerprint."""
     found = []
-    for name, folder in _folders(request):
+    for name, folder in before_folders(request):
         found += [replace(file, name=f"{name}/{folder}/{file.name}") for file in list_files(folder, request.recursive)]
     return found
 
@@ -79,7 +79,7 @@ def with_befores(
 ) -> tuple[list[Picture], list[str]]:
     """The pictures that have all their befores, and what the user should know. Raises DanluError where it looks as if
     the folders do not belong together, or not this way round."""
-    sources = [_listed(name, found, request) for name, found in _folders(request)]
+    sources = [_listed(name, found, request) for name, found in before_folders(request)]
     if not sources:
         return list(pictures), []
     _check_clips(pictures)
@@ -104,7 +104,7 @@ def with_befores(
     return [_described(picture, sources[0], request) for picture in paired], [every + more, *notes]
 
 
-def _folders(request: FolderRequest) -> list[tuple[str, Path]]:
+def before_folders(request: FolderRequest) -> list[tuple[str, Path]]:
     """The inputs that are not empty."""
     found = []
     texts = [(name, getattr(request, name)) for name in INPUTS]
@@ -130,20 +130,11 @@ def _listed(name: str, folder: Path, request: FolderRequest) -> _Befores:
         raise DanluError(f"The input '{name}': {listed(both)} have one name. Keep one of them: which is the before?")
     texts = {file.stem: file.path for file in files if file.suffix in CAPTION_SUFFIXES}
     captions = {file.path: texts[file.stem] for file in images if file.stem in texts}
-    return _Befores(name, folder, {file.stem: file for file in images}, _by_name(images), captions)
-
-
-def _by_name(files: Sequence[FoundFile]) -> dict[str, FoundFile]:
-    names = Counter(_flat(file.stem) for file in files)
-    return {name: file for file in files if names[name := _flat(file.stem)] == 1}
+    return _Befores(name, folder, {file.stem: file for file in images}, by_bare_name(images), captions)
 
 
 def _stem(picture: Picture) -> str:
     return FoundFile(picture.path, picture.name, 1).stem
-
-
-def _flat(stem: str) -> str:
-    return stem.rpartition("/")[2]
 
 
 def _check_clips(pictures: Sequence[Picture]) -> None:
@@ -157,10 +148,10 @@ def _matched(
 ) -> tuple[list[Picture], list[str]]:
     """With `befores`, for those that have one in every folder."""
     paired, notes = [], []
-    names = Counter(_flat(_stem(picture)) for picture in pictures)
+    lone = lone_names(_stem(picture) for picture in pictures)
     for picture in pictures:
-        stem, name = _stem(picture), _flat(_stem(picture))
-        found = [source.images.get(stem) or (source.flat.get(name) if names[name] == 1 else None) for source in sources]
+        stem, name = _stem(picture), bare(_stem(picture))
+        found = [source.images.get(stem) or (source.flat.get(name) if name in lone else None) for source in sources]
         whole = tuple(file.path for file in found if file)
         if len(whole) == len(sources):
             paired.append(replace(picture, befores=whole))

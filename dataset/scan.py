@@ -18,7 +18,7 @@ from .joining import checked_weight
 from .listing import OTHER_PICTURES, PICTURE_SUFFIXES, REPEATS_FOLDER, FoundFile, list_files, pictures_below
 from .masks import mask_folder, with_masks
 from .model import CAPTION_SOURCES, MASK_SOURCES, ROLES, Clip, Dataset, FolderRequest, Picture, Report, counted, listed
-from .pairs import before_files, swapped, with_befores
+from .pairs import before_files, before_folders, swapped, with_befores
 from .texts import Texts
 
 Progress = Callable[[int, int], None]
@@ -30,7 +30,7 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
     request = swapped(_checked(request))
     found = paths.find(request.folder, request.roots)
     folder = _unpacked(found, request) if found.is_file() else found
-    files = list_files(folder, request.recursive)
+    files = _without_companions(list_files(folder, request.recursive), folder, request)
     images = [file for file in files if file.suffix in PICTURE_SUFFIXES]
     if not images:
         raise DanluError(_no_images(found, folder, files, request.recursive))
@@ -84,6 +84,20 @@ def _unpacked(archive: Path, request: FolderRequest) -> Path:
     return unpack(archive, request.unpack_to)
 
 
+def _companions(request: FolderRequest) -> list[Path]:
+    """The folders of masks and befores."""
+    masks = [mask_folder(request)] if request.mask_source == "folder" else []
+    return [*masks, *(folder for _, folder in before_folders(request))]
+
+
+def _without_companions(files: list[FoundFile], folder: Path, request: FolderRequest) -> list[FoundFile]:
+    """Masks and befores in a folder below `folder` are no pictures to learn."""
+    root = folder.resolve()
+    companions = [companion.resolve() for companion in _companions(request)]
+    inner = [other.relative_to(root).as_posix() for other in companions if root in other.parents]
+    return [file for file in files if not file.name.startswith(tuple(f"{name}/" for name in inner))]
+
+
 def _no_images(found: Path, folder: Path, files: list[FoundFile], recursive: bool) -> str:
     kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     start = f"The input 'folder': there is no picture in {found}"
@@ -122,8 +136,7 @@ def _left_out(files: list[FoundFile], pictures: list[FoundFile]) -> list[str]:
 
 def _unread_below(folder: Path, request: FolderRequest) -> list[str]:
     """Who forgets 'recursive' should not train on half of the pictures. Folders of masks and befores are no news."""
-    known = {file.path.parent for file in before_files(request)}
-    known |= {mask_folder(request)} if request.mask_source == "folder" else set()
+    known = _companions(request)
     counts = {name: count for name, count in pictures_below(folder) if folder / name not in known}
     named = listed([f"{shown(name)} ({count})" for name, count in counts.items()])
     return [f"Folders below with pictures that are not read: {named}. 'recursive' reads them"] if counts else []

@@ -122,3 +122,36 @@ def test_masks_on_disk_are_watched(pictures: Path) -> None:
     save(mask, (96, 80), (0, 0, 0)).with_name("c.png")
     Image.effect_noise((96, 80), 50).save(mask)
     assert fingerprint(request(pictures)) != before
+
+
+def test_a_name_of_several_pictures_or_masks_says_nothing(tmp_path: Path) -> None:
+    """Bob's 001 must not be learned where Alice stands in hers."""
+    folder, beside = tmp_path / "pictures", tmp_path / "masks"
+    names = ["10_alice/001.png", "5_bob/001.png", "5_bob/002.png", "5_bob/003.png"]
+    for name in names:
+        save(folder / name)
+    given = {name: white(beside / name) for name in ("10_alice/001.png", "all/002.png", "one/003.png", "two/003.png")}
+    found = load(folder)
+    assert masks(found) == dict(zip(names, [given["10_alice/001.png"], None, given["all/002.png"], None], strict=True))
+    assert "Without a mask, trained as a whole: 5_bob/001.png, 5_bob/003.png" in found.report.notes
+
+
+def test_masks_below_the_folder_are_no_pictures(tmp_path: Path) -> None:
+    for name in ("a.png", "more/b.png", "masksalike/c.png"):
+        save(tmp_path / name)
+        white(tmp_path / "masks" / "deep" / name)
+    names = {"a.png", "more/b.png", "masksalike/c.png"}
+    for given in (tmp_path / "masks", tmp_path / "more" / ".." / "masks"):
+        made = replace(request(tmp_path, mask_folder=str(given)), recursive=True)
+        found = masks(load_folder(made))
+        assert set(found) == names and None not in found.values()
+    unmasked = load_folder(replace(made, mask_source="none"))
+    assert len(unmasked.pictures) == 6, "without masks, a folder called so is one like the others"
+
+
+def test_pictures_within_the_masks_folder_are_pictures(tmp_path: Path) -> None:
+    save(tmp_path / "pictures" / "a.png")
+    white(tmp_path / "b.png")
+    for folder in (tmp_path, tmp_path / "pictures"):
+        made = FolderRequest(str(folder), recursive=True, mask_source="folder", mask_folder=str(tmp_path))
+        assert "a.png" in {picture.path.name for picture in load_folder(made).pictures}

@@ -256,3 +256,10 @@ def test_the_sheet_shows_before_left_of_after(tmp_path: Path) -> None:
     runs = [a for a, b in zip(colours, [*colours[1:], ""], strict=True) if a != b]
     assert runs == ["r", "b", "r", "b"], "two pairs side by side"
     assert is_red.sum() == is_blue.sum() > 6 * 90 * 90
+
+
+def test_befores_below_the_folder_are_no_goals(tmp_path: Path) -> None:
+    pairs(tmp_path, ("1.png", "more/2.png"), after="set", before="set/before")
+    found = load(tmp_path, "set", "set/before", recursive=True)
+    assert {p.name for p in found.pictures} == {"1.png", "more/2.png"}
+    assert not any("skipped" in note for note in found.report.notes)
