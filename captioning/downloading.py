@@ -60,6 +60,11 @@ def endpoint() -> str:
 def download(offer: Offer, folder: Path, watcher: Asker) -> Path:
     """The model's folder below `folder`, whole; a download that was stopped goes on where it was."""
     target = folder / offer.name
+    if os.path.lexists(target):
+        raise DanluError(
+            f"{offer.repository} would be downloaded into {target}, which is there already, but holds no whole model "
+            "of this kind. Rename or remove it, then queue again."
+        )
     watcher.text(f"Asking {endpoint()} for {offer.repository}")
     request = {"repository": offer.repository, "revision": offer.revision, "patterns": PATTERNS}
     plan = json.loads(_run({"plan": request}, watcher, lambda: None))

@@ -153,6 +153,26 @@ def test_a_damaged_file_is_not_taken(tmp_path: Path, hub: Hub) -> None:
     assert (download(OFFER, tmp_path / "LLM", Watcher()) / "model.safetensors").read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("there", ["nothing", "file", "another model", "broken link"])
+def test_what_is_in_the_way_is_told_before(tmp_path: Path, hub: Hub, there: str) -> None:
+    """An empty folder too: Windows would not replace it."""
+    target = tmp_path / "LLM" / "tiny"
+    target.parent.mkdir()
+    if there == "file":
+        target.write_bytes(b"mine")
+    elif there == "broken link":
+        target.symlink_to(tmp_path / "gone")
+    else:
+        target.mkdir()
+        if there == "another model":
+            (target / "config.json").write_text("{}")
+    with pytest.raises(
+        DanluError, match=r"me/tiny would be downloaded into .*tiny, which is there already, but.*Rename"
+    ):
+        chosen_model("me/tiny", Places((tmp_path / "LLM",)), is_florence, [OFFER], True, Watcher())
+    assert not hub.asked and [*(tmp_path / "LLM").iterdir()] == [target]
+
+
 def test_a_full_disk_is_told_before(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     free = downloading.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda folder: free)
