@@ -176,16 +176,16 @@ def _why_none(log: Sequence[Mapping[str, Any]], known: bool) -> str:
 def dropped(diagnosis: Diagnosis, what: str) -> tuple[Dataset, tuple[Subject, ...]]:
     """The dataset without what `what` of DROPS says, and what that was. No file is touched.
 
-    Raises DanluError where no picture to train on would be left.
+    Raises DanluError where no picture would be left, or none to train on where there were such.
     """
     if what not in DROPS:
         raise DanluError(f"drop: there is no '{what}'; there are {', '.join(DROPS)}.")
     numbers = _dropped_numbers(diagnosis, what)
     out = tuple(s for s in diagnosis.subjects if s.number in numbers)
-    if out and not any(s.part.role == "train" and s.number not in numbers for s in diagnosis.subjects):
-        raise DanluError(
-            f"drop: with '{what}' no picture to train on would be left. Choose less, or mend the pictures."
-        )
+    trained = [s for s in diagnosis.subjects if s.part.role == "train"]
+    if all(s.number in numbers for s in trained or diagnosis.subjects):
+        needed = "picture to train on" if trained else "picture"
+        raise DanluError(f"drop: with '{what}' no {needed} would be left. Choose less, or mend the pictures.")
     return (_without(diagnosis.dataset, numbers) if out else diagnosis.dataset), out
 
 

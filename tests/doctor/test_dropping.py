@@ -63,6 +63,15 @@ def test_something_has_to_be_left(tmp_path: Path) -> None:
         dropped(diagnosed(blue), "everything flagged")
 
 
+def test_pictures_for_regularisation_have_doubles_too(tmp_path: Path) -> None:
+    again = dataset_of(tmp_path / "a", {**scenes(2), "again.bmp": scene(1)}, role="regularisation")
+    kept, out = dropped(diagnosed(again), "exact doubles")
+    assert names(kept) == ["2.png", "again.bmp"] and len(out) == 1
+    blue = dataset_of(tmp_path / "b", {"blue.png": Image.new("RGB", (160, 128), "blue")}, role="validation")
+    with pytest.raises(DanluError, match="no picture would be left"):
+        dropped(diagnosed(blue), "everything flagged")
+
+
 def test_words_that_are_none_are_refused(dataset: Dataset) -> None:
     with pytest.raises(DanluError, match="drop: there is no 'half'"):
         dropped(diagnosed(dataset), "half")
