@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,13 @@ class Known:
         self._file = file
         self._lock = threading.Lock()
         self._new: dict[tuple[str, bytes], tuple[str, str]] = {}
-        self._database = self._opened()
+        self._database: sqlite3.Connection | None = None
+        self._open()
 
     def get(self, kind: str, key: str, stamp: Stamp) -> str | None:
-        if self._database is None:
-            return None
         with self._lock:
+            if self._database is None:
+                return None
             try:
                 question = "SELECT stamp, value FROM facts WHERE kind = ? AND key = ?"
                 found = self._database.execute(question, (kind, _bytes(key))).fetchone()
@@ -72,23 +73,25 @@ class Known:
                 self._give_up(error)
             self._database = None
 
-    def _opened(self) -> sqlite3.Connection | None:
+    def _open(self) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self._file, timeout=PATIENCE, check_same_thread=False)
+            self._database = sqlite3.connect(self._file, timeout=PATIENCE, check_same_thread=False)
             columns = "kind TEXT, key BLOB, stamp TEXT, value TEXT, PRIMARY KEY (kind, key)"
-            database.execute(f"CREATE TABLE IF NOT EXISTS facts ({columns}) WITHOUT ROWID")
+            self._database.execute(f"CREATE TABLE IF NOT EXISTS facts ({columns}) WITHOUT ROWID")
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
-            return None
-        return database
 
     def _give_up(self, error: Exception) -> None:
         """A broken database is removed, so that the next one is whole; a locked one is left alone."""
         log.warning("Danlu: %s is not used: %s", self._file, error)
-        self._database = None
+        if self._database is not None:  # an open file cannot be removed on Windows
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            self._file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file.unlink(missing_ok=True)
 
 
 _open: list[Known] = []

@@ -102,6 +102,34 @@ def test_a_broken_database_is_made_again(tmp_path: Path, looks: Looks) -> None:
     assert looks.count == 2
 
 
+@pytest.mark.parametrize("removable", [True, False])
+def test_a_broken_database_is_closed_before_it_is_removed(
+    tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch, removable: bool
+) -> None:
+    """As on Windows, where an open file cannot be removed."""
+    path, file = save(tmp_path / "a.png"), tmp_path / "kept" / known.FILE_NAME
+    file.parent.mkdir()
+    file.write_bytes(b"no database" * 1000)
+    events: list[str] = []
+
+    class Connection(sqlite3.Connection):
+        def close(self) -> None:
+            events.append("closed")
+            super().close()
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        events.append("removed")
+        if not removable:
+            raise PermissionError(13, "in use")
+        os.unlink(self)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Connection, **named))
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert looks.of(path, tmp_path / "kept") == (80, 96)
+    assert events == ["closed", "removed"] and file.exists() is not removable
+
+
 def test_a_database_that_another_process_holds(tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.png")
     looks.of(path, tmp_path / "kept")
