@@ -28,7 +28,8 @@ MOST_PIXELS = 8192 * 8192
 
 def probe_clip(path: Path) -> tuple[Clip, tuple[int, int]]:
     """Length and upright (height, width). Reads the whole file, but decodes its first frame only."""
-    return _probe_clip(path, known.stamp_of(file_stat(path)))
+    stamp = known.stamp_of(file_stat(path))
+    return (_probe_clip if stamp.settled else _probe_clip.__wrapped__)(path, stamp)
 
 
 @lru_cache(maxsize=10_000)
@@ -37,7 +38,7 @@ def _probe_clip(path: Path, stamp: known.Stamp) -> tuple[Clip, tuple[int, int]]:
     if fact is not None:
         count, fps, height, width = fact.split()
         return Clip(int(count), float(fps)), (int(height), int(width))
-    clip, size = _looked_at(path, stamp[2])
+    clip, size = _looked_at(path, stamp.length)
     known.put("clip", str(path), stamp, f"{clip.frames} {clip.fps!r} {size[0]} {size[1]}")
     return clip, size
 

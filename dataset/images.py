@@ -46,7 +46,8 @@ class Probe:
 
 def probe(path: Path) -> Probe:
     """Size of a picture, after decoding all of it, so that a file cut off does not fail in the middle of work."""
-    return _probe(path, known.stamp_of(file_stat(path)))
+    stamp = known.stamp_of(file_stat(path))
+    return (_probe if stamp.settled else _probe.__wrapped__)(path, stamp)
 
 
 @lru_cache(maxsize=100_000)
@@ -55,7 +56,7 @@ def _probe(path: Path, stamp: known.Stamp) -> Probe:
     if fact is not None:
         height, width, animated = (int(value) for value in fact.split())
         return Probe((height, width), bool(animated))
-    found = _looked_at(path, stamp[2])
+    found = _looked_at(path, stamp.length)
     known.put("picture", str(path), stamp, f"{found.size[0]} {found.size[1]} {int(found.animated)}")
     return found
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,22 @@ PATIENCE = 2.0
 """Seconds to wait for another process."""
 JUST_NOW = 2_000_000_000
 """Nanoseconds: the coarsest clock of a file system (FAT)."""
-Stamp = tuple[int, int, int]
-"""Times of the last change of content and of rights, in nanoseconds, and length in bytes."""
+
+
+class Stamp(NamedTuple):
+    modified: int
+    """Time of the last change of the content, in nanoseconds."""
+    changed: int
+    """The same, of rights and names too."""
+    length: int
+    """Bytes."""
+    settled: bool
+    """Whether a later change will show in these times; as of before the file is read, so that one meanwhile does."""
 
 
 def stamp_of(stat: os.stat_result) -> Stamp:
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+    settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > JUST_NOW
+    return Stamp(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, settled)
 
 
 class Known:
@@ -56,7 +67,7 @@ class Known:
 
     def put(self, kind: str, key: str, stamp: Stamp, value: str, ours: bool = False) -> None:
         """`ours`: nobody else writes this file, so that it may be as new as it likes."""
-        if self._database is not None and (ours or time.time_ns() - max(stamp[:2]) > JUST_NOW):
+        if self._database is not None and (ours or stamp.settled):
             self._new[kind, _bytes(key)] = (_text(stamp), value)
 
     def close(self) -> None:
@@ -122,4 +133,4 @@ def _bytes(key: str) -> bytes:
 
 
 def _text(stamp: Stamp) -> str:
-    return f"{stamp[0]} {stamp[1]} {stamp[2]}"
+    return f"{stamp.modified} {stamp.changed} {stamp.length}"

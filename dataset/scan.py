@@ -71,7 +71,7 @@ def fingerprint(request: FolderRequest) -> str:
     for file in files:
         try:
             stat = file.path.stat()
-            line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_size}\n"
+            line = f"{file.name}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_size}\n"
         except OSError as error:  # a link to nothing: loading tells
             line = f"{file.name}\0{error.errno}\n"
         digest.update(line.encode("utf-8", "surrogatepass"))

@@ -54,7 +54,8 @@ class Source:
 def content_key(path: Path) -> str:
     """Hash of a file's bytes."""
     try:
-        return _content_key(path, known.stamp_of(path.stat()))
+        stamp = known.stamp_of(path.stat())
+        return (_content_key if stamp.settled else _content_key.__wrapped__)(path, stamp)
     except OSError as error:
         raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
 

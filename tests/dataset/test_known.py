@@ -11,6 +11,7 @@ import pytest
 
 from danlu.dataset import images, known
 from danlu.dataset.images import probe
+from danlu.training.sources import content_key
 
 from .pictures import save
 
@@ -74,6 +75,36 @@ def test_a_file_written_just_now_is_not_trusted(tmp_path: Path, looks: Looks, mo
     looks.of(path, tmp_path / "kept")
     looks.of(path, tmp_path / "kept")
     assert looks.count == 2
+
+
+def test_a_file_that_ages_while_it_is_read_is_not_trusted(
+    tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been changed in between, within the tick of the clock that it was written in."""
+    path, clock = save(tmp_path / "a.png"), [0]
+    monkeypatch.setattr(known.time, "time_ns", lambda: path.stat().st_ctime_ns + clock[0])
+    looked_at = images._looked_at
+
+    def slow(path: Path, length: int) -> images.Probe:
+        clock[0] += 10**10
+        return looked_at(path, length)
+
+    monkeypatch.setattr(images, "_looked_at", slow)
+    looks.of(path, tmp_path / "kept")
+    looks.of(path, tmp_path / "kept")
+    assert looks.count == 2
+
+
+def test_a_file_written_just_now_is_not_remembered_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second change that leaves times and length as they are, as within one tick of the clock."""
+    path = save(tmp_path / "a.bmp", (16, 32))
+    stat = path.stat()
+    fixed = known.Stamp(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, settled=False)
+    monkeypatch.setattr(known, "stamp_of", lambda stat: fixed)
+    first = content_key(path)
+    assert probe(path).size == (32, 16)
+    save(path, (32, 16))
+    assert probe(path).size == (16, 32) and content_key(path) != first
 
 
 def test_broken_pictures_are_looked_at_again(tmp_path: Path, looks: Looks) -> None:

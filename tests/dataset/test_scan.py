@@ -198,6 +198,17 @@ def test_fingerprint_changes_with_files(tmp_path: Path) -> None:
     assert fingerprint(request) == third
 
 
+def test_fingerprint_changes_with_a_file_put_in_place_of_another(tmp_path: Path) -> None:
+    """Of the same length and time, as `cp -p` leaves them."""
+    request = FolderRequest(str(tmp_path))
+    text = caption(save(tmp_path / "a.png"), "one")
+    os.utime(text, ns=(1, 1))
+    first = fingerprint(request)
+    text.write_text("two")
+    os.utime(text, ns=(1, 1))
+    assert fingerprint(request) != first
+
+
 def test_role_and_class_word(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     found = load(tmp_path, role="regularisation", class_word="  a  boy ")
