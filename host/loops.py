@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -187,7 +187,12 @@ class RunningLoop:
             cells[place] = Shown((array,))
         columns = list(dict.fromkeys(names.get(column, column) for column in self.plan.columns))
         files: list[Path] = []
-        drawn = on_disk(self._saved(draw_pages(self.plan.name, columns, self.plan.rows, cells), files), _spilled())
+
+        def rows() -> Iterator[Tensor]:
+            files.clear()
+            return self._saved(draw_pages(self.plan.name, columns, self.plan.rows, cells), files)
+
+        drawn = _kept(rows, _spilled())
         self.tell()
         return drawn.view(len(files), -1, *drawn.shape[1:]), _entries(files)
 
@@ -237,6 +242,15 @@ class RunningLoop:
 
 def _key(link: Sequence[Any]) -> str:
     return f"{link[0]}:{link[1]}"
+
+
+def _kept(rows: Callable[[], Iterator[Tensor]], folder: Path) -> Tensor:
+    """In a file in `folder`; where that cannot be, in memory."""
+    try:
+        return on_disk(rows(), folder)
+    except OSError as error:
+        log.warning("Pages stay in memory, %s cannot be written to: %s", folder, error)
+        return torch.cat(list(rows()))
 
 
 def _spilled() -> Path:

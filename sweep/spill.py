@@ -49,12 +49,19 @@ def on_disk(blocks: Iterable[Tensor], folder: Path) -> Tensor:
                 file.write(last.contiguous().flatten().view(torch.uint8).numpy().data)
             file.flush()
             shape = (rows, *last.shape[1:])
-            found = torch.from_file(file.name, shared=False, size=torch.Size(shape).numel(), dtype=last.dtype)
+            found = _mapped(file.name, torch.Size(shape).numel(), last.dtype)
         finally:
             if os.name != "nt":
                 # The file lives on as long as it is mapped, and no longer, whatever becomes of this process.
                 os.unlink(file.name)
     return found.view(shape)
+
+
+def _mapped(name: str, count: int, dtype: torch.dtype) -> Tensor:
+    try:
+        return torch.from_file(name, shared=False, size=count, dtype=dtype)
+    except RuntimeError as error:  # what torch makes of a file that cannot be mapped
+        raise OSError(f"it cannot be mapped into memory: {error}") from error
 
 
 def _clear(folder: Path) -> None:

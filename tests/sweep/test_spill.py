@@ -66,6 +66,17 @@ def test_where_nothing_can_be_written_it_stays(tmp_path: Path) -> None:
     assert not is_mapped(tensor)
 
 
+def test_where_nothing_can_be_mapped_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object, **named: object) -> torch.Tensor:
+        raise RuntimeError("unable to mmap 4194304 bytes: Cannot allocate memory (12)")
+
+    monkeypatch.setattr(torch, "from_file", fails)
+    tensor = torch.rand(MANY)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        spill([tensor], tmp_path)
+    assert not is_mapped(tensor) and not list(tmp_path.iterdir())
+
+
 def test_blocks_become_one(tmp_path: Path) -> None:
     blocks = [torch.rand(2, 3), torch.rand(4, 3)]
     wanted = torch.cat(blocks)
