@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,8 +26,8 @@ LARGE_ENOUGH = 1536
 SHOWN_SIDE, SHEET_SIDE, SHEET = 512, 208, 12
 SHOW_EVERY = 0.5
 """Seconds from one line and picture to the next."""
-GIVES_UP_AFTER = 3
-"""Pictures in a row at which the captioner fails, with none before them that it could do."""
+GIVES_UP_AFTER = 4
+"""Pictures in a row at which the captioner fails, and then also at one that it could do before."""
 
 
 class Watcher(Protocol):
@@ -76,8 +77,9 @@ def caption_pictures(
     """A text for each job. `batch_size` 0: the captioner's own.
 
     Texts are on the disk batch by batch, so interrupts and crashes lose none, and the next call does only the rest.
-    A picture that cannot be opened, or at which the captioner fails, is reported and never gets a text. Two batches
-    of pictures are in memory at a time: one is opened while the other is looked at.
+    A picture that cannot be opened, or at which the captioner fails, is reported and never gets a text. Raises
+    DanluError where the captioner itself is broken: when it fails at all pictures, or also at one that it has done.
+    Two batches of pictures are in memory at a time: one is opened while the other is looked at.
     """
     return _Run(captioner, jobs, seed, records, watcher, batch_size or captioner.batch_size).run()
 
@@ -100,19 +102,18 @@ class _Run:
         self.outcome = Outcome([records.find(job.content, seed) for job in jobs])
         self.outcome.earlier = sum(caption is not None for caption in self.outcome.captions)
         self.pace = _Pace(len(jobs), self.outcome.earlier)
-        self.in_a_row = 0
+        self.failures: list[str] = []
+        """Why the captioner failed at each of the last pictures, since it last did one."""
 
     def run(self) -> Outcome:
         started = time.monotonic()
-        waiting = [
-            _Opened(index, job, row_seed(self.seed, job.content))
-            for index, job in enumerate(self.jobs)
-            if self.outcome.captions[index] is None
-        ]
+        waiting = [self._waiting(index) for index, caption in enumerate(self.outcome.captions) if caption is None]
         self.watcher.progress(self.outcome.earlier, len(self.jobs))
         for batch in _opened_ahead(waiting, self.size):
             self.watcher.check_interrupt()
             self._batch(batch)
+        if self.failures:
+            self._require_alive()
         self.outcome.batch_size, self.outcome.seconds = self.size, time.monotonic() - started
         return self.outcome
 
@@ -140,7 +141,11 @@ class _Run:
         except DanluError:
             raise
         except Exception as error:
-            log.debug("Danlu: the captioner failed", exc_info=True)
+            known = self.failures or _is_shortage(error)
+            # As text: handlers keep records, and with them the frames.
+            log.log(
+                logging.DEBUG if known else logging.WARNING, "Danlu: a captioner failed\n%s", traceback.format_exc()
+            )
             return _without_frames(error)
 
     def _halve(self, size: int, shortage: Any) -> None:
@@ -167,19 +172,41 @@ class _Run:
         for one, answer in zip(part, answers, strict=True):
             if isinstance(answer, Caption):
                 self.outcome.captions[one.index] = answer
-                self.in_a_row = 0
+                self.failures.clear()
                 if one.image is not None and len(self.outcome.small) < SHEET:
                     self.outcome.small[one.index] = _small(one.image, SHEET_SIDE)
             else:
                 self._failed(one, answer)
+        if len(self.failures) >= GIVES_UP_AFTER:
+            self._require_alive()
         return written[-1] if written else None
 
     def _failed(self, one: _Opened, error: Exception) -> None:
         why = f"{self.captioner.title} failed: {str(error) or type(error).__name__}"
         self.outcome.failed.append((one.job.name, why))
-        self.in_a_row += 1
-        if self.in_a_row >= GIVES_UP_AFTER and not self.outcome.done:
-            raise DanluError(f"{why}, at each of the first {GIVES_UP_AFTER} pictures.") from error
+        self.failures.append(why)
+
+    def _require_alive(self) -> None:
+        """The pictures are to blame, and skipped, as long as the captioner still does one that it has done before."""
+        done = (index for index, caption in enumerate(self.outcome.captions) if caption)
+        opened = (_open([self._waiting(index)])[0] for index in done)
+        known = next((one for one in opened if one.image), None)
+        if known is None:
+            raise DanluError(
+                f"{self.failures[-1]}. It has failed at every picture so far ({len(self.failures)}). Choose another "
+                f"model or other settings, or look at the pictures up to {self.outcome.failed[-1][0]}."
+            )
+        if not isinstance(self._attempt([known]), list):
+            raise DanluError(
+                f"{self.failures[-1]}. It fails at picture after picture, and now also at {known.job.name}, which it "
+                "has captioned before. What is captioned is kept: queue again to go on, after a restart of ComfyUI if "
+                "it fails at once."
+            )
+        self.failures.clear()
+
+    def _waiting(self, index: int) -> _Opened:
+        job = self.jobs[index]
+        return _Opened(index, job, row_seed(self.seed, job.content))
 
     def _show(self, count: int, last: tuple[_Opened, Caption] | None) -> None:
         done = self.pace.advance(count)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from danlu.captioning.captioner import Caption
 from danlu.captioning.records import Record, Records
-from danlu.captioning.run import caption_pictures
+from danlu.captioning.run import GIVES_UP_AFTER, caption_pictures
 from danlu.errors import DanluError
 
 from .toys import IDENTITY, Stop, Toy, Watcher, grey_pictures, jobs, level
@@ -147,13 +147,84 @@ def test_one_picture_that_the_captioner_chokes_on_spares_the_others(tmp_path: Pa
     assert outcome.failed == [("02.png", "Toy failed: no such thing")]
 
 
-def test_a_captioner_that_always_fails_is_given_up(tmp_path: Path, records: Records) -> None:
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (3, 4), (30, 1), (30, 8)])
+def test_a_captioner_that_always_fails_is_given_up(tmp_path: Path, records: Records, count: int, size: int) -> None:
+    tries: list[int] = []
+
     def always(pictures: Sequence[Image.Image]) -> None:
+        tries.append(len(pictures))
         raise ValueError("shapes do not match")
 
-    paths = grey_pictures(tmp_path / "pictures", 30)
-    with pytest.raises(DanluError, match="Toy failed: shapes do not match, at each of the first 3"):
-        caption_pictures(Toy(always), jobs(paths), 0, records, Watcher(), 1)
+    paths = grey_pictures(tmp_path / "pictures", count)
+    with pytest.raises(DanluError, match="Toy failed: shapes do not match. It has failed at every picture so far"):
+        caption_pictures(Toy(always), jobs(paths), 0, records, Watcher(), size)
+    assert len(tries) <= 1 + max(GIVES_UP_AFTER, size)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("dies_at", [8, 15], ids=["in the middle", "at the last picture"])
+def test_a_captioner_that_dies_ends_the_run_and_the_next_one_does_the_rest(
+    tmp_path: Path, records: Records, size: int, dies_at: int
+) -> None:
+    tries: list[int] = []
+
+    def dies(pictures: Sequence[Image.Image]) -> None:
+        if tries or any(level(picture) == dies_at for picture in pictures):
+            tries.append(len(pictures))
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    paths = grey_pictures(tmp_path / "pictures", 16)
+    with pytest.raises(DanluError, match=r"illegal memory access.*now also at 00\.png, which.*is kept.*queue again"):
+        caption_pictures(Toy(dies), jobs(paths), 0, records, Watcher(), size)
+    assert len(tries) <= 1 + GIVES_UP_AFTER + 1
+    outcome = caption_pictures(Toy(), jobs(paths), 0, Records(tmp_path / "records", IDENTITY), Watcher(), size)
+    assert outcome.earlier >= 8 and all(outcome.captions) and not outcome.failed
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_many_pictures_in_a_row_that_the_captioner_chokes_on_end_no_run(
+    tmp_path: Path, records: Records, size: int
+) -> None:
+    """Neither in the first run nor in the next, which tries only those again."""
+
+    def chokes(pictures: Sequence[Image.Image]) -> None:
+        if any(3 <= level(picture) < 14 for picture in pictures):
+            raise ValueError("no such thing")
+
+    paths = grey_pictures(tmp_path / "pictures", 16)
+    for earlier, new in ((0, 5), (5, 0)):
+        outcome = caption_pictures(Toy(chokes), jobs(paths), 0, records, Watcher(), size)
+        assert (outcome.earlier, outcome.done) == (earlier, new)
+        assert [name for name, _ in outcome.failed] == [path.name for path in paths[3:14]]
+
+
+def test_a_batch_that_begins_with_bad_pictures(tmp_path: Path, records: Records) -> None:
+    def chokes(pictures: Sequence[Image.Image]) -> None:
+        if any(level(picture) < 6 for picture in pictures):
+            raise ValueError("no such thing")
+
+    outcome = caption_pictures(Toy(chokes), jobs(grey_pictures(tmp_path / "pictures", 8)), 0, records, Watcher(), 8)
+    assert (outcome.done, len(outcome.failed)) == (2, 6)
+
+
+def test_why_a_captioner_fails_is_in_the_log_once_in_a_row(
+    tmp_path: Path, records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    def chokes(pictures: Sequence[Image.Image]) -> None:
+        if any(level(picture) in (2, 3) for picture in pictures):
+            raise ValueError("no such thing")
+
+    caption_pictures(Toy(chokes), jobs(grey_pictures(tmp_path / "pictures", 5)), 0, records, Watcher(), 1)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "in chokes" in line and "ValueError: no such thing" in line
+
+
+def test_pictures_that_cannot_be_opened_end_no_run(tmp_path: Path, records: Records) -> None:
+    listed = jobs(paths := grey_pictures(tmp_path / "pictures", 12))
+    for path in paths:
+        path.write_bytes(b"no picture")
+    outcome = caption_pictures(Toy(), listed, 0, records, Watcher(), 2)
+    assert len(outcome.failed) == 12 and not any(outcome.captions)
 
 
 def test_looking_on(tmp_path: Path, records: Records) -> None:
