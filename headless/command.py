@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,14 @@ from ..errors import DanluError
 from .events import Events
 from .graph import Graph, build
 from .job import Job, read_job
-from .transfer import fetch_image, fetch_lora, upload
+from .transfer import fetch_image, fetch_lora, listed_name, upload
 
 PACK = Path(__file__).resolve().parent.parent
 FAILED, STOPPED = 1, 130
+FOLDERS = {"folder", "mask_folder", "before_folder", "before_folder_2", "before_folder_3"}
+"""Of a dataset: what lies on this machine and is sent to a server elsewhere."""
+GONE_AFTER = 3.0
+"""Seconds in which a prompt may be neither waiting, nor running, nor done."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +75,8 @@ def _train(client: Client, job: Job, options: argparse.Namespace, events: Events
         events.tell("note", text=note)
     if options.upload:
         for values in job.datasets:
-            values["folder"] = upload(values["folder"], lambda name, data, place: client.upload(name, data, place))
+            for key in FOLDERS & values.keys():
+                values[key] = upload(values[key], lambda name, data, place: client.upload(name, data, place))
     graph, ids = build(job, client.object_info)
     if options.dry_run:
         events.tell("graph", graph=graph)
@@ -91,7 +97,7 @@ def _watched(client: Client, graph: Graph, events: Events) -> Run:
     seen = len(client.messages)
     prompt_id = client.queue(graph)
     events.tell("queued", prompt_id=prompt_id, nodes=len(graph))
-    since = seen
+    since, known = seen, time.monotonic()
     try:
         while True:
             fresh, seen = client.messages[seen:], len(client.messages)
@@ -100,9 +106,15 @@ def _watched(client: Client, graph: Graph, events: Events) -> Run:
             history = client.history(prompt_id)
             if history is not None and history.get("status"):
                 return client.wait(prompt_id, 30, since)
-            time.sleep(0.3)
+            if prompt_id in json.dumps(client.get("/queue")):
+                known = time.monotonic()
+            elif time.monotonic() - known > GONE_AFTER:
+                raise DanluError("The server has dropped the job: somebody has emptied its queue, or it was restarted.")
+            time.sleep(0.5)
     except KeyboardInterrupt:
-        client.interrupt()
+        # By its id: the server may run somebody else's job just now.
+        client.post("/interrupt", {"prompt_id": prompt_id})
+        client.post("/queue", {"delete": [prompt_id]})
         raise
 
 
@@ -110,25 +122,18 @@ def _delivered(
     client: Client, run: Run, ids: dict[str, str], saved: list[str], options: argparse.Namespace, events: Events
 ) -> int:
     """Exit code 0 only where the server lists every file that the save node has read back."""
-    listed = {Path(name).name: name for name in client.get("/models/loras")}
-    missing = [path for path in saved if _name(path) not in listed]
+    names = [listed_name(path, client.get("/models/loras")) for path in saved]
+    missing = [path for path, name in zip(saved, names, strict=True) if name is None]
     if missing:
         events.tell("error", text=f"Saved, but the server does not list it: {', '.join(missing)}")
         return FAILED
     if options.out:
-        for path in saved:
-            events.tell(
-                "fetched", path=str(fetch_lora(listed[_name(path)], lambda at: client.request("GET", at), options.out))
-            )
+        for name in filter(None, names):
+            events.tell("fetched", path=str(fetch_lora(name, lambda at: client.request("GET", at), options.out)))
         for image in _grid_pages(run, ids):
             events.tell("fetched", path=str(fetch_image(image, lambda at: client.request("GET", at), options.out)))
-    events.tell("saved", paths=saved, loras=[listed[_name(path)] for path in saved])
+    events.tell("saved", paths=saved, loras=names)
     return 0
-
-
-def _name(path: str) -> str:
-    """Of a path on the server, whose system may be another than ours."""
-    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _shown_text(run: Run, node_id: str) -> str:

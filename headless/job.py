@@ -134,8 +134,11 @@ def _complete(job: Job) -> None:
         raise DanluError(
             "config: a model.diffusion_model wants model.text_encoders (one or several) and model.vae too."
         )
-    if not any(values.get("folder") for values in job.datasets):
+    if not job.datasets:
         raise DanluError("config: datasets is empty; give at least one with a folder.")
+    without = [str(number) for number, values in enumerate(job.datasets) if not values.get("folder")]
+    if without:
+        raise DanluError(f"config: datasets {', '.join(without)} (counted from 0): there is no folder.")
 
 
 def _table(data: Mapping[str, Any], name: str) -> Values:

@@ -56,9 +56,21 @@ def _key(files: Iterable[tuple[str, bytes]]) -> str:
     return found.hexdigest()[:16]
 
 
+def listed_name(path: str, listed: Iterable[str]) -> str | None:
+    """What the loaders call the file at `path`; both as the server writes them, whose system may be another than ours.
+
+    The longest that fits: `danlu/fox.safetensors` rather than `fox.safetensors` of another folder of theirs.
+    """
+    whole = path.replace("\\", "/")
+    fitting = (name for name in listed if whole.endswith("/" + name.replace("\\", "/")))
+    return max(fitting, key=len, default=None)
+
+
 def fetch_lora(name: str, get: Callable[[str], bytes], out: Path) -> Path:
     """A file of the server's models/loras, as its loaders list it."""
-    return _written(out / Path(name).name, get(f"/danlu/loras?{urllib.parse.urlencode({'name': name})}"))
+    return _written(
+        out / name.replace("\\", "/").rpartition("/")[2], get(f"/danlu/loras?{urllib.parse.urlencode({'name': name})}")
+    )
 
 
 def fetch_image(image: dict[str, str], get: Callable[[str], bytes], out: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from danlu.errors import DanluError
 from danlu.headless.events import Events
-from danlu.headless.transfer import fetch_image, upload
+from danlu.headless.transfer import fetch_image, fetch_lora, listed_name, upload
 
 
 def lines(out: io.StringIO) -> list[dict]:
@@ -81,3 +81,30 @@ def test_a_fetched_picture_stays_in_its_folder(tmp_path: Path) -> None:
     assert path.read_bytes() == b"png"
     assert [p.name for p in out.iterdir()] == ["evil.png"]
     assert asked == ["/view?filename=..%2F..%2Fevil.png&subfolder=danlu&type=output"]
+
+
+def test_events_are_ascii() -> None:
+    out = io.StringIO()
+    Events(out).tell("text", text="丹炉 → \ud800")
+    assert out.getvalue().isascii()
+    assert lines(out)[0]["text"].startswith("丹炉 → ")
+
+
+@pytest.mark.parametrize(
+    ("path", "listed", "found"),
+    [
+        ("/m/loras/danlu/x.safetensors", ["x.safetensors", "a/x.safetensors", "danlu/x.safetensors"], 2),
+        ("C:\\m\\loras\\danlu\\x.safetensors", ["a\\x.safetensors", "danlu\\x.safetensors"], 1),
+        ("/m/loras/x.safetensors", ["a/x.safetensors", "x.safetensors"], 1),
+        ("/m/loras/x.safetensors", ["ax.safetensors"], None),
+    ],
+)
+def test_a_saved_file_is_found_in_the_servers_list(path: str, listed: list[str], found: int | None) -> None:
+    assert listed_name(path, listed) == (None if found is None else listed[found])
+
+
+def test_a_lora_of_windows_gets_its_own_name(tmp_path: Path) -> None:
+    asked: list[str] = []
+    path = fetch_lora("danlu\\x.safetensors", lambda at: asked.append(at) or b"lora", tmp_path)  # type: ignore[func-returns-value]
+    assert path == tmp_path / "x.safetensors"
+    assert asked == ["/danlu/loras?name=danlu%5Cx.safetensors"]

@@ -207,6 +207,7 @@ def test_kohya() -> None:
         ("models: {}", (), "none of its keys|no section models"),
         ("model: [1]", (), "must hold keys"),
         (AI_TOOLKIT, (), "FLUX.1-dev"),
+        (OWN, ("datasets.2.role=train",), "datasets 2 .counted from 0.: there is no folder"),
         (OWN, ("steps=3",), "section.key=value"),
         (OWN, ("train.steps",), "section.key=value"),
         (OWN, ("tarin.steps=3",), "no section 'tarin'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import urllib.error
 import urllib.request
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from danlu.headless.command import main
+from danlu.demo.server import Client
+from danlu.headless.command import _watched, main
+from danlu.headless.events import Events
+from danlu.headless.graph import build
+from danlu.headless.job import read_job
 from danlu.tests.server import Server
 
 CONFIG = """
@@ -87,6 +92,34 @@ def test_what_goes_wrong_ends_with_an_error(
     last = events(capsys)[-1]
     assert last["event"] == "error"
     assert words in last["text"]
+
+
+class Stopped:
+    """A client whose user presses Ctrl-C at the first look at its own job."""
+
+    def __init__(self, client: Client):
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def history(self, _prompt_id: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_stops_no_job_of_somebody_else(studio: Server, tmp_path: Path) -> None:
+    """Ours waits behind another's, which runs to its end; ours does not stay in the queue."""
+    config = tmp_path / "fox.yaml"
+    config.write_text(CONFIG.replace("FOLDER", "pics"))
+    with Client(studio.url) as client:
+        graph, _ = build(read_job(config.read_text(), ("train.steps=60", "train.seed=5")), client.object_info)
+        theirs = client.queue(graph)
+        client.wait_for(lambda m: m.type == "executing" and m.data.get("prompt_id") == theirs)
+        with pytest.raises(KeyboardInterrupt):
+            _watched(Stopped(client), graph, Events(io.StringIO()))  # type: ignore[arg-type]
+        assert client.wait(theirs).ok
+        assert not client.get("/queue")["queue_pending"]
+        assert not client.get("/queue")["queue_running"]
 
 
 @pytest.mark.parametrize(
