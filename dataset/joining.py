@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import DanluError
@@ -19,31 +19,43 @@ LONGEST_EPOCH = 100
 
 
 def join(
-    datasets: Sequence[Dataset],
+    datasets: Sequence[Dataset | None],
     weights: Sequence[float] = (),
     roles: Sequence[str] = (),
     triggers: Sequence[str] = (),
 ) -> Dataset:
     """One dataset of all. What `weights`, `roles` and `triggers` do not reach, or leave empty, stays as it was.
 
-    A weight multiplies the one that its dataset has. Raises DanluError for more values than datasets, and for values
-    that mean nothing.
+    None is a socket without a dataset: what is said of it waits until it has one. A weight multiplies the one that its
+    dataset has. A regularisation part that has no trigger gets none: it shows what the subject is not. Raises
+    DanluError for more values than sockets, and for values that mean nothing.
     """
-    if not datasets:
+    if not any(datasets):
         raise DanluError("Join Datasets (Danlu) has no dataset. Wire at least one to its inputs.")
     for name, values in (("weights", weights), ("roles", roles), ("triggers", triggers)):
         if len(values) > len(datasets):
             raise DanluError(
-                f"The input '{name}' has {len(values)} values, but {counted(len(datasets), 'dataset')} "
-                f"{'is' if len(datasets) == 1 else 'are'} wired. Give one for each, in the order of the sockets."
+                f"The input '{name}' has {len(values)} values, but the last wire is at socket {len(datasets)}. "
+                "Give one for each socket, in their order."
             )
     parts: list[Dataset] = []
     for number, dataset in enumerate(datasets):
+        if dataset is None:
+            continue
         factor = weights[number] if number < len(weights) else 1.0
         role = roles[number] if number < len(roles) else ""
         trigger = clean_trigger(triggers[number]) if number < len(triggers) else ""
         parts += [_changed(part, factor, role, trigger) for part in dataset.parts()]
     return replace(parts[0], joined=tuple(parts[1:]))
+
+
+def by_socket(datasets: Mapping[str, Dataset | None], prefix: str) -> list[Dataset | None]:
+    """Datasets by the name of their socket (`prefix` and a number), in order, with None for sockets without a wire.
+
+    Of a loader that is muted the host sends nothing: the others must not get its weight, role and trigger.
+    """
+    numbered = {int(name.removeprefix(prefix)): dataset for name, dataset in datasets.items() if dataset is not None}
+    return [numbered.get(number) for number in range(max(numbered, default=-1) + 1)]
 
 
 def parse_weights(text: str) -> list[float]:
@@ -79,7 +91,8 @@ def _changed(part: Dataset, factor: float, role: str, trigger: str) -> Dataset:
         raise DanluError(f"The input 'roles' holds {role!r}; a role is one of {', '.join(ROLES)}.")
     weight = checked_weight(part.weight * checked_weight(factor, "weights"), "weights")
     part = replace(part, weight=weight, role=role or part.role)
-    return renamed(part, trigger) if trigger else part
+    takes_trigger = part.role != "regularisation" or part.trigger
+    return renamed(part, trigger) if trigger and takes_trigger else part
 
 
 def checked_weight(weight: float, name: str = "weight") -> float:
@@ -99,6 +112,14 @@ def renamed(part: Dataset, trigger: str) -> Dataset:
         return replace(picture, caption=with_trigger(caption, trigger))
 
     return replace(part.mapped(change), trigger=trigger, report=replace(part.report, trigger=trigger))
+
+
+def subject(dataset: Dataset, trigger: str = "") -> tuple[str, str]:
+    """Trigger and class word of what is trained: of the part with this trigger; without one, of the first that has."""
+    trained = (dataset.of_role("train") or dataset).parts()
+    named = [part for part in trained if (part.trigger == trigger if trigger else part.trigger)]
+    part = named[0] if named else trained[0]
+    return trigger or part.trigger, part.class_word
 
 
 def whole_repeats(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:

@@ -155,8 +155,8 @@ class Dataset:
         return (replace(self, joined=()), *(part for other in self.joined for part in other.parts()))
 
     def of_role(self, role: str) -> Dataset | None:
-        """The parts with this role, joined; None where there is none."""
-        parts = [part for part in self.parts() if part.role == role]
+        """The parts with this role and with pictures, joined; None where there is none."""
+        parts = [part for part in self.parts() if part.role == role and part.pictures]
         return replace(parts[0], joined=tuple(parts[1:])) if parts else None
 
     def mapped(self, change: Callable[[Dataset, Picture], Picture]) -> Dataset:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..dataset.model import Dataset
 
 ROLES = ["train", "regularisation", "validation"]
+PREFIX = "dataset"
 MOST_JOINED = 50
 MOST_BYTES = 8 << 30
 """Of pictures that are in memory at once."""
@@ -25,7 +26,7 @@ class DanluJoinDatasets(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        datasets = io.Autogrow.TemplatePrefix(DatasetType.Input("dataset"), prefix="dataset", min=1, max=MOST_JOINED)
+        datasets = io.Autogrow.TemplatePrefix(DatasetType.Input("dataset"), prefix=PREFIX, min=1, max=MOST_JOINED)
         return io.Schema(
             node_id="DanluJoinDatasets",
             display_name="Join Datasets (Danlu)",
@@ -54,11 +55,10 @@ class DanluJoinDatasets(io.ComfyNode):
     def execute(
         cls, datasets: io.Autogrow.Type, weights: str = "", roles: str = "", triggers: str = ""
     ) -> io.NodeOutput:
-        from ..dataset.joining import described, join, parse_roles, parse_triggers, parse_weights
+        from ..dataset.joining import by_socket, described, join, parse_roles, parse_triggers, parse_weights
         from ..host.report import NodeReporter
 
-        wired = [dataset for dataset in datasets.values() if dataset is not None]
-        joined = join(wired, parse_weights(weights), parse_roles(roles), parse_triggers(triggers))
+        joined = join(by_socket(datasets, PREFIX), parse_weights(weights), parse_roles(roles), parse_triggers(triggers))
         text = described(joined)
         NodeReporter(cls.hidden.unique_id).text(text)
         return io.NodeOutput(joined, ui={"text": [text]})

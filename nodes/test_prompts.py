@@ -50,10 +50,11 @@ class DanluTestPrompts(io.ComfyNode):
     @classmethod
     def execute(cls, trigger: str, kind: str, language: str, dataset: Any = None) -> io.NodeOutput:
         from ..advisor.prompts import prompts_for
+        from ..dataset.joining import subject
 
         typed, class_word = trigger.strip(), ""
         if dataset is not None:
-            typed, class_word = typed or dataset.trigger, dataset.class_word
+            typed, class_word = subject(dataset, typed)
         found = prompts_for(typed, kind, language, class_word)
         return io.NodeOutput("\n".join(p.text for p in found), "\n".join(p.role for p in found))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from danlu.dataset.captions import with_trigger
-from danlu.dataset.joining import described, join, labels, whole_repeats
+from danlu.dataset.joining import by_socket, described, join, labels, subject, whole_repeats
 from danlu.dataset.model import Dataset, Picture, Report
 from danlu.errors import DanluError
 
@@ -91,7 +92,7 @@ def test_a_trigger_for_each_part() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": [1, 2, 3]}, "'weights' has 3 values, but 2 datasets are wired"),
+        ({"weights": [1, 2, 3]}, "'weights' has 3 values, but the last wire is at socket 2"),
         ({"weights": [0]}, "'weights' gives a weight of 0.*take its wire off"),
         ({"weights": [-1]}, "'weights'"),
         ({"weights": [float("nan")]}, "'weights'"),
@@ -126,3 +127,40 @@ def test_parts_of_one_name_are_told_apart() -> None:
     parts = [part("me/cats"), part("you/cats"), part("dogs"), part("you/cats")]
     assert labels(parts) == ["me/cats", "you/cats", "dogs", "you/cats (2)"]
     assert "you/cats (2) (train)" in described(join(parts))
+
+
+def test_a_muted_loader_keeps_its_place() -> None:
+    sockets = {"dataset10": part("c"), "dataset2": part("b"), "dataset1": None, "dataset0": part("a")}
+    datasets = by_socket(sockets, "dataset")
+    assert [one.folder.name if one else "" for one in datasets] == ["a", "", "b", *[""] * 7, "c"]
+    joined = join(datasets[:3], [1, 5, 2], ["", "validation", "regularisation"], ["", "muted", "mug"])
+    found = [(one.folder.name, one.weight, one.role, one.trigger) for one in joined.parts()]
+    assert found == [("a", 1, "train", "ohwx"), ("b", 2, "regularisation", "mug")]
+    with pytest.raises(DanluError, match="Wire at least one"):
+        join(by_socket({"dataset0": None}, "dataset"))
+
+
+def test_a_trigger_is_not_taught_to_regularisation() -> None:
+    """A dataset that was joined before may hold both."""
+    inner = join([part("a", trigger=""), part("b", trigger="", role="regularisation")])
+    joined = join([inner, part("c", trigger="")], roles=["", "regularisation"], triggers=["ohwx", "ohwx"])
+    captions = {one.folder.name: (one.trigger, one.pictures[0].caption) for one in joined.parts()}
+    assert captions == {"a": ("ohwx", "ohwx, on a hill"), "b": ("", "on a hill"), "c": ("", "on a hill")}
+    again = join([part("d", role="regularisation", trigger="old")], triggers=["new"])
+    assert again.pictures[0].caption == "new, on a hill", "where there is one, it is replaced"
+
+
+def test_parts_without_pictures_have_no_role() -> None:
+    joined = join([part("a", ()), part("b"), part("c", (), role="validation")])
+    trained = joined.of_role("train")
+    assert trained is not None and [one.folder.name for one in trained.parts()] == ["b"]
+    assert joined.of_role("validation") is None
+
+
+def test_the_subject_is_what_is_trained() -> None:
+    mug = replace(part("mug", trigger="sks"), class_word="mug")
+    joined = join([part("a", role="regularisation", trigger="never"), part("b", trigger=""), part("c"), mug])
+    assert subject(joined) == ("ohwx", "")
+    assert subject(joined, "sks") == ("sks", "mug")
+    assert subject(joined, "typed") == ("typed", "")
+    assert subject(replace(mug, role="validation")) == ("sks", "mug"), "nothing is trained: what there is"

@@ -113,3 +113,9 @@ def test_prompts(studio: Server, folders: Path) -> None:
     texts, roles = (run.outputs[name]["text"][0].splitlines() for name in ("texts", "roles"))
     assert len(texts) == len(roles) == 10 and texts[0] == "a photo of zorp toy on a white background"
     assert roles[0] == "plain" and roles[-1] == "neighbour class"
+    made["others"] = node("DanluLoadDataset", folder="alike", trigger="never", role="regularisation")
+    made["join"] = node("DanluJoinDatasets", **{"datasets.dataset0": ["others", 0], "datasets.dataset1": ["load", 0]})
+    made["prompts"]["inputs"]["dataset"] = ["join", 0]
+    run = studio.run(made)
+    assert run.ok, run.explain()
+    assert run.outputs["texts"]["text"][0].splitlines() == texts, "of the part that is trained"

@@ -82,12 +82,16 @@ def test_one_socket_and_a_gap_between_sockets(studio: Server, places: Path) -> N
     gap = node("DanluJoinDatasets", **{"datasets.dataset0": ["cats", 0], "datasets.dataset4": ["dogs", 0]})
     run = studio.run({**loaders(), "join": gap, "show": node("PreviewAny", source=["join", 0])})
     assert run.ok and run.outputs["join"]["text"][0].startswith("2 datasets, 5 images")
+    gap["inputs"].update(weights="1, 9, 9, 9, 3", triggers="\nno\nno\nno\nmug")
+    run = studio.run({**loaders(), "join": gap, "show": node("PreviewAny", source=["join", 0])})
+    assert run.ok, run.explain()
+    assert "dogs (train, weight 6): 2 images, 2 captions, repeats 1, trigger mug" in run.outputs["join"]["text"][0]
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"weights": "1, 2, 3"}, "'weights' has 3 values, but 2 datasets are wired"),
+        ({"weights": "1, 2, 3"}, "'weights' has 3 values, but the last wire is at socket 2"),
         ({"weights": "heavy"}, "'weights' holds 'heavy', which is no number"),
         ({"roles": "train, test"}, "'roles' holds 'test'"),
     ],
