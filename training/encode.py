@@ -115,6 +115,8 @@ def _encoded(
 def _trained(dataset: Dataset) -> Dataset:
     """The parts that the LoRA learns."""
     trained = dataset.of_role("train")
+    if trained is None and any(part.role == "train" for part in dataset.parts()):
+        raise DanluError("The input 'dataset' holds no picture to train on: all were left out. Keep some of them.")
     if trained is None:
         raise DanluError(
             f"The input 'dataset' has the role {dataset.role}: nothing would be trained. Wire it to 'regularisation', "
@@ -133,12 +135,13 @@ def _beside(
     others: Dataset, role: str, dataset: Dataset, encoder: Encoder, options: EncodeOptions
 ) -> tuple[list[Job], list[str]]:
     """Pictures that count in no epoch."""
+    notes: list[str] = []
     if role == "validation":
-        others = _of_the_subject(others, dataset)
+        others, notes = _of_the_subject(others, dataset)
     parts = [replace(part, role=role) for part in others.parts()]
     jobs, remarks = plan(replace(parts[0], joined=tuple(parts[1:])), encoder, options)
     count = counted(sum(len(part.pictures) for part in parts), "image")
-    lines = (count, *_warnings(others), *remarks)
+    lines = (count, *_warnings(others), *notes, *remarks)
     return jobs, [f"{role.capitalize()}: {line}" for line in lines]
 
 
@@ -154,16 +157,27 @@ def _unknown(found: list[Job], jobs: list[Job]) -> list[Job]:
     return left
 
 
-def _of_the_subject(others: Dataset, dataset: Dataset) -> Dataset:
-    """The trigger is typed once: where these have none, it is the one of what is trained."""
+def _of_the_subject(others: Dataset, dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """The trigger is typed once: where these have none, it is the one of what is trained, if that is one subject."""
+    triggers = list(dict.fromkeys(part.trigger for part in dataset.parts()))
+    class_words = {part.class_word for part in dataset.parts()}
+    shared = triggers[0] if len(triggers) == 1 else ""
+    word = dataset.class_word if len(class_words) == len(triggers) == 1 else ""
 
     def named(part: Dataset) -> Dataset:
-        trigger = part.trigger or dataset.trigger
+        trigger = part.trigger or shared
         pictures = tuple(replace(p, caption=with_trigger(p.caption, trigger)) for p in part.pictures)
-        return replace(part, pictures=pictures, trigger=trigger, class_word=part.class_word or dataset.class_word)
+        return replace(part, pictures=pictures, trigger=trigger, class_word=part.class_word or word)
 
-    first, *more = [named(part) for part in others.parts()]
-    return replace(first, joined=tuple(more))
+    parts = [named(part) for part in others.parts()]
+    bare = [label for label, part in zip(labels(parts), parts, strict=True) if not part.trigger]
+    notes = []
+    if bare and len(triggers) > 1:
+        known = listed([trigger or "none" for trigger in triggers])
+        notes = [
+            f"No trigger for {listed(bare)}: what is trained has several ({known}). Give it the one of its subject"
+        ]
+    return replace(parts[0], joined=tuple(parts[1:])), notes
 
 
 def describe(data: TrainingData) -> str:

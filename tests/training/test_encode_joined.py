@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,15 @@ def test_each_part_in_its_role(tmp_path: Path) -> None:
         ("cats/1.png", "train", ("ohwx sits",), ("cat sits",), 1),
         ("dogs/1.png", "train", ("sks runs",), ("dog runs",), 2),
         ("1.png", "regularisation", ("a horse",), (), 1),
-        ("1.png", "validation", ("ohwx, asleep",), ("cat, asleep",), 1),
+        ("1.png", "validation", ("asleep",), (), 1),
     }
     assert (data.image_count, data.samples_per_epoch, data.trigger) == (2, 3, "ohwx")
     assert "Weights: cats 33 %, dogs 67 % of an epoch" in data.notes
     assert "Regularisation: 1 image" in data.notes and "Validation: 1 image" in data.notes
+    unsure = (
+        "Validation: No trigger for unseen: what is trained has several (ohwx, sks). Give it the one of its subject"
+    )
+    assert unsure in data.notes
 
 
 def test_wired_ones_come_on_top(tmp_path: Path) -> None:
@@ -65,6 +70,29 @@ def test_wired_ones_come_on_top(tmp_path: Path) -> None:
 def test_the_first_part_may_have_another_role(tmp_path: Path) -> None:
     parts = [part(tmp_path, "b", 2, "", "b", role="regularisation"), part(tmp_path, "a", 1, "ohwx", "a")]
     assert encoded(tmp_path, join(parts)).trigger == "ohwx"
+
+
+def test_validation_gets_a_trigger_that_all_parts_share(tmp_path: Path) -> None:
+    """Two folders of one subject, and pictures to check it by: of this one and, with a trigger of its own, another."""
+    trained = [part(tmp_path, name, n, "ohwx", "near", class_word="cat") for n, name in enumerate(["a", "b"])]
+    unseen = [
+        part(tmp_path, "c", 3, "", "asleep", role="validation"),
+        part(tmp_path, "d", 4, "sks", "awake", role="validation", class_word="dog"),
+    ]
+    data = encoded(tmp_path, join([*trained, *unseen]))
+    found = {(entry.captions, entry.class_captions) for entry in data.validation}
+    assert found == {(("ohwx, asleep",), ("cat, asleep",)), (("sks, awake",), ("dog, awake",))}
+    assert not any("No trigger" in note for note in data.notes)
+    data = encoded(tmp_path, join([trained[0], replace(trained[1], class_word="kitten"), unseen[0]]))
+    assert {(entry.captions, entry.class_captions) for entry in data.validation} == {(("ohwx, asleep",), ("asleep",))}
+
+
+def test_parts_without_pictures_are_left_out(tmp_path: Path) -> None:
+    trained = part(tmp_path, "a", 1, "ohwx", "a")
+    empty = [replace(part(tmp_path, role, 2, "", "b", role=role), pictures=()) for role in ("validation", "train")]
+    assert encoded(tmp_path, join([*empty, trained])).image_count == 1
+    with pytest.raises(DanluError, match="no picture to train on"):
+        encoded(tmp_path, join(empty))
 
 
 def test_nothing_to_train(tmp_path: Path) -> None:
