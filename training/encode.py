@@ -20,10 +20,10 @@ from ..dataset.model import Dataset, counted, listed
 from ..errors import DanluError
 from .cache import DiskCache, digest
 from .data import Conditioning, Entry, TrainingData, text_key
-from .jobs import EncodeOptions, Job, plan
+from .jobs import EncodeOptions, Files, Job, plan
 from .reporter import Reporter
 from .seen import load_seen, prompt_kind, seen_key, seen_pictures
-from .sources import Source, first_and_grey, load_mask
+from .sources import Source, check_unchanged, first_and_grey, load_mask
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _encoded(
                 notes += remarks
     with torch.inference_mode():
         broken = _encode_pictures(jobs, encoder, cache, options.flip, reporter)
-        jobs = [job for job in jobs if job.picture.path not in broken]
+        jobs = [job for job in jobs if job.files not in broken]
         texts = [text for job in jobs for text in _texts(job, encoder, options)]
         _encode_captions([*texts, Text("")], encoder, cache, reporter)
     if not any(job.role == "train" for job in jobs):
@@ -105,7 +105,7 @@ def _encoded(
         cache=cache,
         trigger=dataset.trigger,
         fingerprint=_fingerprint(entries, encoder),
-        image_count=len({job.picture.path for job in jobs if job.role == "train"}),
+        image_count=len({job.files for job in jobs if job.role == "train"}),
         notes=(*_warnings(dataset), *notes),
     )
     reporter.text(describe(data))
@@ -190,17 +190,17 @@ def describe(data: TrainingData) -> str:
 
 def _encode_pictures(
     jobs: list[Job], encoder: Encoder, cache: DiskCache, flip: bool, reporter: Reporter
-) -> dict[Path, str]:
+) -> dict[Files, str]:
     """Returns the pictures that could not be read, or whose befores could not: name and why.
 
     One picture at a time: in a batch, what comes out depends on the neighbours in the last bits, and a run that was
     interrupted here would not be the same as one that was not.
     """
-    broken: dict[Path, str] = {}
+    broken: dict[Files, str] = {}
     for number, job in enumerate(jobs):
         reporter.check_interrupt()
         reporter.progress(number, len(jobs))
-        if job.picture.path in broken:
+        if job.files in broken:
             continue
         for source in (job.goal, *job.befores):
             missing = _missing(source, encoder.vae_identity, cache, flip)
@@ -211,14 +211,14 @@ def _encode_pictures(
                 pixels = source.pixels()
             except UnreadableImage as error:
                 name = job.picture.name if source == job.goal else f"{source.path.name}, before of {job.picture.name}"
-                broken[job.picture.path] = f"{name} ({error})"
+                broken[job.files] = f"{name} ({error})"
                 break
             for key, flipped, start in missing:
                 seen = first_and_grey(pixels) if start else pixels
                 latent = encoder.encode_pixels(seen.flip(2) if flipped else seen)
                 cache.put_latent(key, _checked(latent, job.picture.name))
     reporter.progress(len(jobs), len(jobs))
-    _encode_masks([job for job in jobs if job.picture.path not in broken], encoder.vae_identity, cache)
+    _encode_masks([job for job in jobs if job.files not in broken], encoder.vae_identity, cache)
     return broken
 
 
@@ -235,7 +235,7 @@ def _encode_masks(jobs: Sequence[Job], vae_identity: str, cache: DiskCache) -> N
         key = job.mask_key(vae_identity)
         if key is not None and not cache.has_latent(key):
             size = cache.latent(job.key(vae_identity, False)).shape[-2:]
-            cache.put_latent(key, load_mask(job.picture, job.fit, size))
+            cache.put_latent(key, load_mask(job.picture, job.mask_content, job.fit, size))
 
 
 def _checked(latent: Tensor, name: str) -> Tensor:
@@ -254,6 +254,8 @@ class Text:
 
     caption: str
     pictures: tuple[Path, ...] = ()
+    contents: tuple[str, ...] = ()
+    """Hashes of their bytes."""
     flipped: bool = False
     kind: str = ""
     seen: str | None = None
@@ -266,6 +268,8 @@ class Text:
         if self.seen is None:
             return encoder.encode_caption(self.caption)
         pictures = [load_seen(path, self.flipped) for path in self.pictures]
+        for path, content in zip(self.pictures, self.contents, strict=True):
+            check_unchanged(path, content)
         return encoder.encode_seen(self.caption, pictures, self.kind)
 
 
@@ -276,8 +280,9 @@ def _texts(job: Job, encoder: Encoder, options: EncodeOptions) -> list[Text]:
     if kind is None or not job.befores:
         return [Text(caption) for caption in captions]
     pictures = seen_pictures(job.picture.befores, kind)
+    contents = tuple(before.content for before in job.befores[: len(pictures)])
     return [
-        Text(caption, pictures, flipped, kind, _seen(job, encoder, options, flipped))
+        Text(caption, pictures, contents, flipped, kind, _seen(job, encoder, options, flipped))
         for flipped in ((False, True) if options.flip else (False,))
         for caption in (*captions, "")
     ]
@@ -302,7 +307,7 @@ def _encode_captions(texts: Iterable[Text], encoder: Encoder, cache: DiskCache, 
             conditioning = wanted[key].encoded(encoder)
         except UnreadableImage as error:
             paths = listed([path.name for path in wanted[key].pictures])
-            raise DanluError(f"A before cannot be read any more: {paths} ({error}). Queue again.") from error
+            raise DanluError(f"A before cannot be used any more: {paths} ({error}). Queue again.") from error
         if not torch.isfinite(conditioning.cross_attn).all():
             raise DanluError(
                 f"The text encoder gave values that are not numbers for the caption {wanted[key].caption[:80]!r}. "

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .encode import Encoder
 
 MUCH_CROPPED = 0.25
+Files = tuple[Path, tuple[Path, ...]]
+"""A picture and its befores."""
 MOST_VARIANTS = 64
 
 
@@ -60,6 +62,13 @@ class Job:
     frames: tuple[int, ...] = ()
     """Of a clip: those that are trained."""
     befores: tuple[Source, ...] = ()
+    mask_content: str = ""
+    """Hash of the mask's bytes; empty without one."""
+
+    @property
+    def files(self) -> Files:
+        """Which picture it is of: a goal alone does not tell, it may have come of several befores."""
+        return self.picture.path, self.picture.befores
 
     @cached_property
     def goal(self) -> Source:
@@ -76,11 +85,11 @@ class Job:
         return self.goal.key(vae_identity, flipped, start=True) if len(self.frames) > 1 else None
 
     def mask_key(self, vae_identity: str) -> str | None:
-        if self.picture.mask is None or self.role == "regularisation":
+        if not self.mask_content or self.role == "regularisation":
             return None
         kind = "alpha" if self.picture.mask == self.picture.path else "mask"
         fit = self.fit
-        return digest(RECIPE, kind, content_key(self.picture.mask), fit.resized, fit.crop, fit.target, vae_identity)
+        return digest(RECIPE, kind, self.mask_content, fit.resized, fit.crop, fit.target, vae_identity)
 
 
 def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[list[Job], list[str]]:
@@ -103,9 +112,10 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
         captions = _captions(picture.caption, part, options)
         classes = _class_captions(captions, part)
         content, frames = content_key(picture.path), chosen(picture.clip, options.clips, step) if picture.clip else ()
+        mask = content_key(picture.mask) if picture.mask else ""
         for buckets, fit in fits:
             befores = tuple(_before(path, picture, fit, buckets) for path in picture.befores)
-            jobs.append(Job(picture, content, fit, part.role, captions, classes, frames, befores))
+            jobs.append(Job(picture, content, fit, part.role, captions, classes, frames, befores, mask))
     if not jobs:
         raise DanluError(
             f"All pictures of {dataset.folder} are smaller than {unit} pixels: {listed(small)}. "
@@ -139,11 +149,11 @@ def _before_notes(jobs: Sequence[Job], encoder: Encoder, options: EncodeOptions)
     paired = [job for job in jobs if job.befores]
     if not paired:
         return []
-    names = {job.picture.path for job in paired}
+    pairs = {job.files for job in paired}
     befores = {before.path for job in paired for before in job.befores}
     goal, shown = sum(_area(job.fit) for job in paired), sum(_area(b.fit) for job in paired for b in job.befores)
     notes = [
-        f"{counted(len(names), 'pair')}: {counted(len(befores), 'before')} beside their goals; the model reads "
+        f"{counted(len(pairs), 'pair')}: {counted(len(befores), 'before')} beside their goals; the model reads "
         f"{1 + shown / goal:.1f} times as many picture tokens as without"
     ]
     odd = _unique(job.picture.name for job in paired if job.befores[0].fit != job.fit)
@@ -205,7 +215,7 @@ def _plan_notes(
     cropped = _unique(job.picture.name for job in jobs if _lost(job.fit) > MUCH_CROPPED)
     if cropped:
         notes.append(f"More than a quarter cropped, too long and thin: {listed(cropped)}")
-    counts = Counter({job.picture.path: job.image_key for job in jobs}.values())
+    counts = Counter({job.files: (job.image_key, *(before.content for before in job.befores)) for job in jobs}.values())
     doubles = sum(count - 1 for count in counts.values())
     if doubles:
         notes.append(f"{counted(doubles, 'image')} the same as another")

@@ -47,8 +47,10 @@ class Source:
         return digest(RECIPE, self.content, fit.resized, fit.crop, fit.target, flipped, vae_identity, *part)
 
     def pixels(self) -> Tensor:
-        """(frames, height, width, 3), float32 in 0..1."""
-        return load_frames(self.path, self.fit, self.frames) if self.frames else load_pixels(self.path, self.fit)
+        """(frames, height, width, 3), float32 in 0..1. Raises UnreadableImage, also where it was changed."""
+        found = load_frames(self.path, self.fit, self.frames) if self.frames else load_pixels(self.path, self.fit)
+        check_unchanged(self.path, self.content)
+        return found
 
 
 def content_key(path: Path) -> str:
@@ -58,6 +60,16 @@ def content_key(path: Path) -> str:
         return (_content_key if stamp.settled else _content_key.__wrapped__)(path, stamp)
     except OSError as error:
         raise DanluError(f"The picture {path} cannot be read any more ({error.strerror}). Queue again.") from error
+
+
+def check_unchanged(path: Path, content: str) -> None:
+    """After reading: what is kept under the hash of what was there first must be of that. Raises UnreadableImage."""
+    try:
+        same = content_key(path) == content
+    except DanluError:  # deleted
+        same = False
+    if not same:
+        raise UnreadableImage("changed while pictures were encoded: queue again")
 
 
 @lru_cache(maxsize=100_000)
@@ -95,12 +107,17 @@ def _fitted(image: Image.Image, fit: Fit) -> Tensor:
     return torch.from_numpy(np.asarray(image.crop(fit.box), dtype=np.float32) / 255.0)
 
 
-def load_mask(picture: Picture, fit: Fit, size: Sequence[int]) -> Tensor:
-    """(1, height, width) of a latent, float32 in 0..1: resized and cropped as its picture, then averaged."""
+def load_mask(picture: Picture, content: str, fit: Fit, size: Sequence[int]) -> Tensor:
+    """(1, height, width) of a latent, float32 in 0..1: resized and cropped as its picture, then averaged.
+
+    `content`: hash of the mask's bytes.
+    """
+    assert picture.mask is not None
     try:
         image = open_mask(picture)
+        check_unchanged(picture.mask, content)
     except UnreadableImage as error:
-        raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it again as a .png.") from error
+        raise DanluError(f"The mask {picture.mask} cannot be used: {error}. Save it as a .png, queue again.") from error
     height, width = fit.resized
     cropped = image.resize((width, height), Image.Resampling.BOX).crop(fit.box)
     return adaptive_avg_pool2d(torch.from_numpy(np.asarray(cropped, dtype=np.float32) / 255.0)[None], tuple(size))

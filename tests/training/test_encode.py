@@ -221,6 +221,44 @@ def test_a_picture_that_broke_since_it_was_loaded(folder: Path) -> None:
         encode_dataset(loaded, FakeEncoder(), folder.parent / "cache", EncodeOptions(), Reporter())
 
 
+@dataclass
+class Changing(FakeEncoder):
+    """While it encodes its first picture, somebody saves another picture under a name that is known already."""
+
+    path: Path = Path()
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        if not self.pictures:
+            picture(self.path.parent, self.path.name, seed=77)
+        return super().encode_pixels(pixels)
+
+
+def test_a_picture_that_changes_meanwhile_is_not_kept_as_what_it_was(folder: Path) -> None:
+    picture(folder, "a.png", seed=1)
+    changed = picture(folder, "b.png", seed=2)
+    old = changed.read_bytes()
+    data = encode(folder, Changing(path=changed))
+    assert [entry.name for entry in data.entries] == ["a.png"]
+    assert "b.png (changed while pictures were encoded: queue again)" in "\n".join(data.notes)
+    changed.write_bytes(old)
+    again = encode(folder)
+    assert again.image_count == 2
+    pixels = torch.from_numpy(np.asarray(Image.open(changed), dtype=np.float32) / 255)
+    entry = next(entry for entry in again.entries if entry.name == "b.png")
+    assert torch.allclose(again.latent(entry), avg_pool2d(pixels.movedim(-1, 0)[None], 8)[0], atol=4e-3)
+
+
+def test_a_mask_that_changes_meanwhile(folder: Path) -> None:
+    picture(folder, "a.png", seed=1)
+    mask = picture(folder.parent / "masks", "a.png", seed=2)
+    request = FolderRequest(str(folder), mask_source="folder", mask_folder=str(mask.parent))
+    loaded = load_folder(request)
+    with pytest.raises(DanluError, match="mask .*a.png cannot be used: changed while pictures were encoded"):
+        encode_dataset(loaded, Changing(path=mask), folder.parent / "cache", EncodeOptions(), Reporter())
+    data = encode_dataset(loaded, FakeEncoder(), folder.parent / "cache", EncodeOptions(), Reporter())
+    assert data.mask(data.entries[0]) is not None
+
+
 def test_bad_options(folder: Path) -> None:
     picture(folder, "a.png")
     with pytest.raises(DanluError, match="'resolution'"):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from danlu.dataset.model import FolderRequest
+from danlu.dataset.joining import join
+from danlu.dataset.model import Dataset, FolderRequest
 from danlu.dataset.scan import load_folder
 from danlu.errors import DanluError
 from danlu.training import jobs
@@ -135,6 +137,53 @@ def test_a_before_that_breaks_meanwhile_takes_its_pair_with_it(tmp_path: Path) -
         data = encode_dataset(loaded, FakeEncoder(), tmp_path / "cache", options, Reporter())
     assert [e.name for e in data.entries] == ["0.png"]
     assert any("1.png, before of 1.png" in note for note in data.notes)
+
+
+def two_befores_each(root: Path) -> Dataset:
+    """Two goals, each of which came of two pictures."""
+    pairs(root)
+    for number in range(2):
+        picture(root / "other", f"{number}.png", seed=200 + number)
+    requests = [FolderRequest("after", roots=(root,), before_folder=name) for name in ("before", "other")]
+    return join([load_folder(request) for request in requests])
+
+
+def test_pairs_that_share_their_goal(tmp_path: Path) -> None:
+    loaded = two_befores_each(tmp_path)
+    data = encode_dataset(loaded, FakeEncoder(), tmp_path / "cache", EncodeOptions(resolution="64"), Reporter())
+    assert len({entry.reference_keys for entry in data.entries}) == 4 and data.image_count == 4
+    told = "\n".join(data.notes)
+    assert "4 pairs: 4 befores" in told and "the same as another" not in told
+
+
+def test_one_before_that_breaks_leaves_the_other_pair_of_its_goal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = two_befores_each(tmp_path)
+    changed, content = tmp_path / "before" / "1.png", jobs.content_key
+    monkeypatch.setattr(jobs, "content_key", lambda path: "another" if path == changed else content(path))
+    data = encode_dataset(loaded, FakeEncoder(), tmp_path / "cache", EncodeOptions(resolution="64"), Reporter())
+    assert len(data.entries) == data.image_count == 3
+    assert any("1.png, before of" in note and "changed while pictures were encoded" in note for note in data.notes)
+
+
+def test_a_before_that_changes_until_it_is_shown(tmp_path: Path) -> None:
+    pairs(tmp_path, count=1)
+
+    class Changing(FakeEncoder):
+        def encode_pixels(self, pixels: Tensor) -> Tensor:
+            found = super().encode_pixels(pixels)
+            if len(self.pictures) == 2:
+                picture(tmp_path / "before", "0.png", seed=9)
+            return found
+
+    old = (tmp_path / "before" / "0.png").read_bytes()
+    with pytest.raises(DanluError, match=r"0\.png \(changed while pictures were encoded"):
+        encode(tmp_path, Changing(sees_pictures=True))
+    (tmp_path / "before" / "0.png").write_bytes(old)
+    encoder = FakeEncoder(sees_pictures=True)
+    encode(tmp_path, encoder)
+    assert len(encoder.seen) == 2, "nothing was kept of the other"
 
 
 def test_a_mask_is_for_the_goal(tmp_path: Path) -> None:
