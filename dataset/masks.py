@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +10,20 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..errors import DanluError
-from . import paths
-from .files import why_unread
+from . import known, paths
+from .files import file_stat, why_unread
 from .images import IMAGE_SUFFIXES, UnreadableImage, opened, probe, reason
 from .listing import FoundFile, bare, by_bare_name, list_files, lone_names
 from .model import FolderRequest, Picture, counted, listed
 
+Progress = Callable[[int, int], None]
 SAME_SHAPE = 0.02
 """How far the proportions of a mask may be from those of its picture."""
 
 
-def with_masks(pictures: Sequence[Picture], request: FolderRequest) -> tuple[list[Picture], list[str]]:
+def with_masks(
+    pictures: Sequence[Picture], request: FolderRequest, progress: Progress
+) -> tuple[list[Picture], list[str]]:
     """The pictures with their masks, and what the user should know. Raises DanluError where none has one."""
     if request.mask_source == "none":
         return list(pictures), []
@@ -32,7 +35,7 @@ def with_masks(pictures: Sequence[Picture], request: FolderRequest) -> tuple[lis
     if len(without) == len(masked):
         raise DanluError(_nothing(request))
     notes = [f"Without a mask, trained as a whole: {listed(without)}"] if without else []
-    return masked, notes + checked_masks(masked)
+    return masked, notes + checked_masks(masked, progress)
 
 
 def mask_folder(request: FolderRequest) -> Path:
@@ -96,15 +99,16 @@ def _nothing(request: FolderRequest) -> str:
     )
 
 
-def checked_masks(pictures: Sequence[Picture]) -> list[str]:
+def checked_masks(pictures: Sequence[Picture], progress: Progress = lambda done, total: None) -> list[str]:
     """Raises DanluError for masks of another shape; names those of another size, and those that leave nothing."""
     resized, blank = [], []
-    for picture in pictures:
+    for number, picture in enumerate(pictures):
+        progress(number, len(pictures))
         if picture.mask is None:
             continue
         try:
             height, width = probe(picture.mask).size
-            nothing = not np.asarray(open_mask(picture)).any()
+            nothing = _is_black(picture, picture.mask)
         except (UnreadableImage, OSError) as error:
             why = why_unread(error) if isinstance(error, OSError) else error
             raise DanluError(f"The mask {picture.mask} cannot be used: {why}. Save it again as a .png.") from error
@@ -123,3 +127,13 @@ def checked_masks(pictures: Sequence[Picture]) -> list[str]:
     if blank:
         notes.append(f"{counted(len(blank), 'mask')} black all over, of which nothing is learned: {listed(blank)}")
     return notes
+
+
+def _is_black(picture: Picture, mask: Path) -> bool:
+    """All over. Masks are decoded for it, each once."""
+    kind, stamp = "black alpha" if mask == picture.path else "black mask", known.stamp_of(file_stat(mask))
+    fact = known.get(kind, str(mask), stamp)
+    if fact is None:
+        fact = "no" if np.asarray(open_mask(picture)).any() else "yes"
+        known.put(kind, str(mask), stamp, fact)
+    return fact == "yes"

@@ -42,7 +42,7 @@ def load_folder(request: FolderRequest, progress: Progress | None = None) -> Dat
         problems = "; ".join(loader.report(pictures).warnings()[:2])
         raise DanluError(f"No picture in {found} can be used. {problems}. Replace these files.")
     pictures, told = with_befores(pictures, folder, request, progress)
-    pictures, remarks = with_masks(pictures, request)
+    pictures, remarks = with_masks(pictures, request, progress)
     loader.notes += [*told, *remarks]
     loader.notes += [] if request.recursive else _unread_below(folder, request)
     report = loader.report(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from danlu.dataset import known
+from danlu.dataset import masks as module
 from danlu.dataset.masks import open_mask
-from danlu.dataset.model import Dataset, FolderRequest
+from danlu.dataset.model import Dataset, FolderRequest, Picture
 from danlu.dataset.scan import fingerprint, load_folder
 from danlu.errors import DanluError
 
@@ -155,3 +158,36 @@ def test_pictures_within_the_masks_folder_are_pictures(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "pictures"):
         made = FolderRequest(str(folder), recursive=True, mask_source="folder", mask_folder=str(tmp_path))
         assert "a.png" in {picture.path.name for picture in load_folder(made).pictures}
+
+
+def test_masks_are_decoded_once(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns
+    monkeypatch.setattr(known.time, "time_ns", lambda: now() + 10**10)  # files written just now are not trusted
+    decoded: list[str] = []
+    steps: list[int] = []
+
+    def counted(picture: Picture) -> Image.Image:
+        decoded.append(picture.name)
+        return open_mask(picture)
+
+    monkeypatch.setattr(module, "open_mask", counted)
+
+    def notes(**others: str) -> tuple[str, ...]:
+        decoded.clear()
+        steps.clear()
+        with known.kept_in(tmp_path / "kept"):
+            found = load_folder(request(pictures, **others), lambda done, total: steps.append(len(decoded)))
+        return found.report.notes
+
+    black = save(pictures.parent / "masks" / "a.png", colour=(0, 0, 0))
+    white(pictures.parent / "masks" / "b.png")
+    told = ("1 mask black all over, of which nothing is learned: a.png",)
+    assert notes() == told and len(decoded) == 2
+    assert set(steps) == {0, 1}, "between the masks there is progress, and room to stop"
+    assert notes() == told and not decoded
+    white(black)
+    assert notes() == () and decoded == ["a.png"]
+    for name in ("a.png", "10_near/b.png"):
+        Image.new("RGBA", (96, 80), (9, 9, 9, 0 if name == "a.png" else 99)).save(pictures / name)
+    alpha = notes(mask_source="alpha")
+    assert alpha == told and alpha == notes(mask_source="alpha") and not decoded
