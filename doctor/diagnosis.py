@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -89,6 +89,7 @@ def examine(dataset: Dataset, options: Options, progress: Progress) -> Diagnosis
         *broken,
         *unreadable,
         *_of_groups(groups),
+        *leaked(_goals(subjects, looks, groups)),
         *exposures(subjects, looks),
         *blurred(subjects, looks, limits),
         *borders(subjects, looks),
@@ -146,7 +147,13 @@ def _doubles(
 def _of_groups(groups: Mapping[str, list[Group]]) -> Iterator[Finding]:
     for kind, found in groups.items():
         yield from tell(kind, found)
-    yield from leaked([*groups[SAME], *groups[SAME_PIXELS]])
+
+
+def _goals(subjects: Sequence[Subject], looks: Mapping[int, Look], groups: Mapping[str, list[Group]]) -> list[Group]:
+    """Exact doubles, whatever befores they have: a goal that is trained on is known from another before too."""
+    if any(s.part.role == "validation" for s in subjects) and any(s.picture.befores for s in subjects):
+        groups = doubles([replace(s, picture=replace(s.picture, befores=())) for s in subjects], looks)
+    return [*groups[SAME], *groups[SAME_PIXELS]]
 
 
 def _losses(
@@ -155,10 +162,11 @@ def _losses(
     if log is None:
         return {}, []
     losses = picture_losses(log)
-    by_key = {
-        content_key(s.picture.path)[:ROW_KEY]: s for s in subjects if s.part.role == "train" and s.picture.path.exists()
-    }
-    excess = {by_key[loss.key].number: loss.excess for loss in losses if loss.key in by_key}
+    by_key: dict[str, list[Subject]] = defaultdict(list)  # pairs may share their goal: the log does not tell them apart
+    for subject in subjects:
+        if subject.part.role == "train" and subject.picture.path.exists():
+            by_key[content_key(subject.picture.path)[:ROW_KEY]].append(subject)
+    excess = {s.number: loss.excess for loss in losses for s in by_key.get(loss.key, ())}
     found = list(outliers(losses, by_key))
     if not found:
         found = [Finding("losses", Severity.NOTE, (), _why_none(log, bool(losses)), "Nothing to do.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..dataset.files import file_digest
 from ..dataset.images import UnreadableImage, open_rgb
 from ..dataset.model import counted, listed
+from ..dataset.pairs import identical
 from .finding import Finding, Severity, Subject, Thresholds
 from .hashes import THUMB, differing_bits
 from .look import Look
@@ -22,8 +24,9 @@ SAME, SAME_PIXELS, NEARLY, MIRRORED = "same file", "same pixels", "nearly the sa
 
 
 def doubles(subjects: Sequence[Subject], looks: Mapping[int, Look]) -> dict[str, list[Group]]:
-    """Groups of pictures with the same bytes, and of those with the same pixels in different files."""
-    files = _alike(subjects, lambda s: s.picture.path.stat().st_size, _digest)
+    """Groups of pictures with the same bytes, and of those with the same pixels in different files; of pairs, with the
+    same befores."""
+    files = _alike(subjects, lambda s: tuple(path.stat().st_size for path in _files(s)), _digest)
     first = {s.number for group in files for s in group[1:]}
     others = [s for s in subjects if s.number in looks and s.number not in first and s.picture.clip is None]
     pixels = _alike(others, lambda s: (looks[s.number].thumb, s.picture.size), _pixels)
@@ -50,13 +53,27 @@ def _grouped(subjects: Iterable[Subject], key: Callable[[Subject], Hashable]) ->
     return (group for group in groups.values() if len(group) > 1)
 
 
+def _files(subject: Subject) -> tuple[Path, ...]:
+    """A goal that several befores lead to is a pair with each of them."""
+    return subject.picture.path, *subject.picture.befores
+
+
 def _digest(subject: Subject) -> Hashable:
-    return file_digest(subject.picture.path)
+    return tuple(file_digest(path) for path in _files(subject))
 
 
 def _pixels(subject: Subject) -> Hashable:
     image = open_rgb(subject.picture.path)
-    return image.size, sha256(image.tobytes()).digest()
+    befores = tuple(file_digest(path) for path in subject.picture.befores)
+    return image.size, sha256(image.tobytes()).digest(), befores
+
+
+def _same_befores(one: Subject, other: Subject) -> bool:
+    first, second = one.picture.befores, other.picture.befores
+    try:
+        return len(first) == len(second) and all(a == b or identical(a, b) for a, b in zip(first, second, strict=True))
+    except (OSError, UnreadableImage):  # told by another check
+        return False
 
 
 def _best_first(group: Sequence[Subject]) -> Group:
@@ -72,7 +89,8 @@ def _best_first(group: Sequence[Subject]) -> Group:
 def near_doubles(
     subjects: Sequence[Subject], looks: Mapping[int, Look], limits: Thresholds, check: Callable[[], None]
 ) -> dict[str, list[Group]]:
-    """Groups around one picture each, of those that are nearly it, and nearly its mirror image.
+    """Groups around one picture each, of those that are nearly it, and nearly its mirror image; of pairs, with the
+    same befores.
 
     `check` is called often, and may raise to end it. Time grows with the square of their number: a second for 10,000.
     """
@@ -90,6 +108,7 @@ def near_doubles(
         for kind, value, like in ((NEARLY, look.hash, thumb), (MIRRORED, look.mirrored, thumb[:, ::-1])):
             near = _near(value, like, hashes[i + 1 :], thumbs[i + 1 :], limits) + i + 1
             near = near[~taken[near]]
+            near = near[[_same_befores(subject, seen[j]) for j in near]]
             taken[near] = True
             if len(near):
                 found[kind].append(_best_first([subject, *(seen[j] for j in near)]))

@@ -86,8 +86,8 @@ def _excess(sigmas: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray
     return excess
 
 
-def outliers(losses: Sequence[PictureLoss], by_key: Mapping[str, Subject]) -> Iterator[Finding]:
-    known = [(by_key[loss.key], loss) for loss in losses if loss.key in by_key]
+def outliers(losses: Sequence[PictureLoss], by_key: Mapping[str, Sequence[Subject]]) -> Iterator[Finding]:
+    known = [(subject, loss) for loss in losses for subject in by_key.get(loss.key, ())]
     high = [subject for subject, loss in known if loss.outlier and loss.excess > 0]
     low = [subject for subject, loss in reversed(known) if loss.outlier and loss.excess < 0]
     yield from about(
@@ -113,6 +113,6 @@ def _table(known: Sequence[tuple[Subject, PictureLoss]]) -> str:
         return ", ".join(f"#{s.number} {s.picture.name} (x{2**loss.excess:.2f})" for s, loss in pairs)
 
     few = known[: min(3, len(known) // 2)]
-    draws = sum(loss.draws for _, loss in known)
+    draws = sum({loss.key: loss.draws for _, loss in known}.values())
     told = f"Losses of {counted(len(known), 'image')} over {draws:,} draws, noise levels set apart"
     return f"{told}. Highest: {named(few)}. Lowest: {named(list(reversed(known))[: len(few)])}."

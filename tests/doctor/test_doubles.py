@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from danlu.dataset.model import Picture
+from danlu.doctor.diagnosis import dropped
 from danlu.doctor.doubles import near_doubles
 from danlu.doctor.finding import Severity, Subject, Thresholds
 from danlu.doctor.hashes import differing_bits
@@ -78,6 +79,27 @@ def test_mirrored(tmp_path: Path) -> None:
     assert found(dataset, "nearly the same") is None
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        scene(2),
+        ImageEnhance.Brightness(scene(2)).enhance(1.03),
+        ImageOps.mirror(scene(2)),
+    ],
+)
+@pytest.mark.parametrize("name", ["again.png", "again.bmp"])
+def test_pairs_that_share_their_goal_are_no_doubles(tmp_path: Path, again: Image.Image, name: str) -> None:
+    """Several befores for one goal; with the same before too they are."""
+    goals = {**scenes(3), name: again}
+    befores = {"1.png": scene(11), "2.png": scene(12), "3.png": scene(13)}
+    others = dataset_of(tmp_path / "others", goals, befores={**befores, name: scene(14)})
+    diagnosis = diagnosed(others)
+    assert not any(diagnosis.groups.values())
+    assert dropped(diagnosis, "all doubles") == (others, ())
+    same = diagnosed(dataset_of(tmp_path / "same", goals, befores={**befores, name: scene(12)})).groups
+    assert [[{s.number for s in group} for group in groups] for groups in same.values() if groups] == [[{2, 4}]]
+
+
 def test_strictness_decides_what_is_near(tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path, {**scenes(3), "lighter.png": ImageEnhance.Brightness(scene(3)).enhance(1.07)})
     assert found(dataset, "nearly the same", strictness="strict") is not None
@@ -91,6 +113,14 @@ def test_validation_pictures_that_are_trained_on(tmp_path: Path) -> None:
     assert found(joined(train, clean), "also trained on") is None
     finding = found(joined(train, leaky), "also trained on")
     assert finding is not None and finding.severity is Severity.PROBLEM and set(finding.pictures) == {2, 4}
+
+
+def test_goals_for_validation_that_are_trained_on(tmp_path: Path) -> None:
+    """From another before, too: what comes of it is known."""
+    train = dataset_of(tmp_path / "train", scenes(3), befores={"2.png": scene(12)})
+    leaky = dataset_of(tmp_path / "v", {"2.png": scene(2)}, role="validation", befores={"2.png": scene(13)})
+    finding = found(joined(train, leaky), "also trained on")
+    assert finding is not None and set(finding.pictures) == {2, 4}
 
 
 def random_looks(count: int) -> tuple[list[Subject], dict[int, Look]]:

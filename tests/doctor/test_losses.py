@@ -15,7 +15,7 @@ from danlu.training.jobs import content_key
 from danlu.training.runs.store import RunHandle, RunStore
 from danlu.training.step_log import ROW_KEY, StepLog
 
-from .sets import dataset_of, diagnosed, found, scenes
+from .sets import dataset_of, diagnosed, found, scene, scenes
 
 COUNT = 10
 
@@ -57,6 +57,18 @@ def test_losses_stand_on_their_pictures(tmp_path: Path) -> None:
     left, top = GAP, HEAD
     assert changed[top + THUMB - 28 : top + THUMB, left : left + 90].mean() > 0.3, "on the first picture"
     assert not changed[top : top + THUMB - 30, left : left + CELL].any()
+
+
+def test_pairs_that_share_their_goal_share_its_losses(tmp_path: Path) -> None:
+    goals = {**scenes(COUNT), "again.png": scene(4)}
+    dataset = dataset_of(tmp_path, goals, befores={"4.png": scene(50), "again.png": scene(51)})
+    keys = [content_key(picture.path)[:ROW_KEY] for picture in dataset.pictures[:COUNT]]
+    log = lines(steps(keys, {keys[3]: 2.5}))
+    high, table = found(dataset, "high loss", log=log), found(dataset, "losses", log=log)
+    assert high is not None and high.pictures == (4, COUNT + 1)
+    assert table is not None and f"over {len(log):,} draws" in table.text
+    excess = diagnosed(dataset, log=log).excess
+    assert excess[4] == excess[COUNT + 1]
 
 
 def test_like_pictures_are_no_outliers(tmp_path: Path) -> None:
