@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DanluError
-from . import paths
+from . import known, paths
 from .captions import CAPTION_SUFFIXES, UnreadableCaption, read_caption
 from .files import file_digest
 from .images import IMAGE_SUFFIXES, UnreadableImage, open_rgb, probe
@@ -187,7 +187,7 @@ def _called(folder: Path, names: set[str]) -> bool:
     name = folder.name.casefold()
     words = set(re.split(r"[\W\d_]+", name))
     # Chinese has no spaces between words.
-    return any(known in words if known.isascii() else known in name for known in names)
+    return any(word in words if word.isascii() else word in name for word in names)
 
 
 def _check_captions(pictures: Sequence[Picture], source: _Befores, request: FolderRequest) -> None:
@@ -257,11 +257,13 @@ def _check_differences(pictures: Sequence[Picture], progress: Progress) -> None:
 def identical(one: Path, other: Path) -> bool:
     """The same bytes, or the same pixels in different files."""
     first, second = probe(one).size, probe(other).size
-    return first == second and _identical(one, other, one.stat().st_mtime_ns, other.stat().st_mtime_ns)
+    stamps = known.stamp_of(one.stat()), known.stamp_of(other.stat())
+    settled = all(stamp.settled for stamp in stamps)
+    return first == second and (_identical if settled else _identical.__wrapped__)(one, other, stamps)
 
 
 @lru_cache(maxsize=50_000)
-def _identical(one: Path, other: Path, _first: int, _second: int) -> bool:
-    if one.stat().st_size == other.stat().st_size and file_digest(one) == file_digest(other):
+def _identical(one: Path, other: Path, stamps: tuple[known.Stamp, known.Stamp]) -> bool:
+    if stamps[0].length == stamps[1].length and file_digest(one) == file_digest(other):
         return True
     return bool(np.array_equal(np.asarray(open_rgb(one)), np.asarray(open_rgb(other))))

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from danlu.dataset import images, known
 from danlu.dataset.images import probe
+from danlu.dataset.pairs import identical
 from danlu.training.sources import content_key
 
 from .pictures import save
@@ -101,10 +103,12 @@ def test_a_file_written_just_now_is_not_remembered_either(tmp_path: Path, monkey
     stat = path.stat()
     fixed = known.Stamp(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, settled=False)
     monkeypatch.setattr(known, "stamp_of", lambda stat: fixed)
-    first = content_key(path)
-    assert probe(path).size == (32, 16)
+    first, other = content_key(path), save(tmp_path / "b.bmp", (16, 32))
+    assert probe(path).size == (32, 16) and identical(path, other)
     save(path, (32, 16))
     assert probe(path).size == (16, 32) and content_key(path) != first
+    Image.new("RGB", (16, 32)).save(path)
+    assert not identical(path, other)
 
 
 def test_broken_pictures_are_looked_at_again(tmp_path: Path, looks: Looks) -> None:
