@@ -56,11 +56,15 @@ class Pattern:
     name: str
     """The input that it is from."""
     clock: Clock = field(default_factory=Clock, compare=False)
+    _fitting: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Tags that were looked at: a large set has each of them many times."""
 
     def fits(self, tag: str) -> bool:
         """The whole tag. Underscores are spaces, but for regular expressions."""
-        found = tag if self.match == "regex" else tag.replace("_", " ")
-        return bool(self._run(lambda seconds: self._whole.fullmatch(found, timeout=seconds)))
+        if tag not in self._fitting:
+            found = tag if self.match == "regex" else tag.replace("_", " ")
+            self._fitting[tag] = bool(self._run(lambda seconds: self._whole.fullmatch(found, timeout=seconds)))
+        return self._fitting[tag]
 
     def is_in(self, prose: str) -> bool:
         return bool(self._run(lambda seconds: self._phrase.search(prose, timeout=seconds)))
@@ -82,7 +86,10 @@ class Pattern:
                 f"The input {self.name!r}: {new!r} cannot be put in for {self.text!r}: {error}."
             ) from error
 
-    def _run(self, work: Callable[[float], Any]) -> Any:
+    def _run(self, work: Callable[[float | None], Any]) -> Any:
+        """Words, and words with *, always come to an end: only expressions are on the clock."""
+        if self.match != "regex":
+            return work(None)
         return self.clock.run(self.name, self.text, work)
 
     @cached_property
@@ -90,8 +97,8 @@ class Pattern:
         if self.match == "regex":
             return _compiled(self.text, self.name)
         words = self.text.replace("_", " ")
-        body = ".*".join(map(re.escape, re.split(r"\*+", words))) if self.match == "wildcard" else re.escape(words)
-        return _compiled(body, self.name, checked=False)
+        parts = re.split(r"\*+", words) if self.match == "wildcard" else [words]
+        return _compiled(_with_gaps(parts, "."), self.name, checked=False)
 
     @cached_property
     def _phrase(self) -> Any:
@@ -99,10 +106,17 @@ class Pattern:
         if self.match == "regex":
             return self._whole
         parts = re.split(r"\*+", self.text) if self.match == "wildcard" else [self.text]
-        body = r"[^\s,.;:!?]*".join(map(re.escape, parts))
+        body = _with_gaps(parts, r"[^\s,.;:!?]")
         start = r"(?<!\w)" if re.match(r"[a-zA-Z0-9_]", self.text) else ""
         end = r"(?!\w)" if re.search(r"[a-zA-Z0-9_]$", self.text) else ""
         return _compiled(f"{start}{body}{end}", self.name, checked=False)
+
+
+def _with_gaps(parts: list[str], gap: str) -> str:
+    """The parts in this order; each is taken where it comes first, and never given back, so that no try is repeated."""
+    first, *others = map(re.escape, parts)
+    middle = "".join(f"(?>{gap}*?{part})" for part in others[:-1])
+    return first + middle + (f"{gap}*{others[-1]}" if others else "")
 
 
 def patterns(text: str, match: str, name: str, clock: Clock | None = None) -> list[Pattern]:

@@ -12,6 +12,7 @@ import pytest
 
 from danlu.captioning.edits import Edits, edit_dataset
 from danlu.captioning.frequency import as_csv, as_table, frequencies
+from danlu.captioning.patterns import Clock, Pattern, patterns
 from danlu.captioning.traits import TraitChoice, bake_in
 from danlu.errors import DanluError
 
@@ -255,3 +256,45 @@ def test_traits_in_sentences(tmp_path: Path) -> None:
 def test_chinese_traits(tmp_path: Path) -> None:
     folder = make(tmp_path / "set", {"a": "女孩，银发，红眼，微笑".encode(), "b": "女孩，银发，坐着".encode()})
     assert suggested(folder) == ["银发", "红眼"]
+
+
+def test_only_regular_expressions_are_on_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long list of plain tags, or a large set, takes longer than any expression should."""
+    monkeypatch.setattr(Clock, "__init__", lambda self: setattr(self, "left", 0.0))
+    for number, match in enumerate(("exact", "wildcard")):
+        found = edited(tmp_path / str(number), TAGS, remove="smile, 1girl", match=match)
+        assert found == "ohwx, Red Hair, blue_eyes"
+        assert edited(tmp_path / f"p{number}", PROSE, remove="blue eyes", match=match, kind="prose").count("eyes") == 0
+    with pytest.raises(DanluError, match="takes too long"):
+        edited(tmp_path / "regex", TAGS, remove="smile", match="regex")
+
+
+def test_each_tag_is_matched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pattern,) = patterns("red*", "wildcard", "remove")
+    assert pattern.fits("red hair") and not pattern.fits("hair")
+    monkeypatch.setattr(Pattern, "_run", lambda *_: pytest.fail("matched again"))
+    assert pattern.fits("red hair") and not pattern.fits("hair")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "tag", "inside"),
+    [
+        ("a*b*c", "axbxbxc", True, True),
+        ("a*b*c", "axbxbx", False, False),
+        ("a*b c*d", "axb cxd", True, True),
+        ("*red*", "dark red hair", True, True),
+        ("a*b*c", "ab b c", True, False),
+        ("a*", "a", True, True),
+    ],
+)
+def test_words_with_stars(pattern: str, text: str, tag: bool, inside: bool) -> None:
+    (found,) = patterns(pattern, "wildcard", "remove")
+    assert (found.fits(text), found.is_in(text)) == (tag, inside)
+
+
+def test_many_stars_do_not_hang() -> None:
+    (found,) = patterns("*a" * 30 + "*b", "wildcard", "remove")
+    start = time.process_time()
+    assert not found.fits("a" * 3000)
+    assert not found.is_in("a" * 300 + " " + "a" * 300)
+    assert time.process_time() - start < 2
