@@ -10,7 +10,7 @@ from pathlib import Path
 from ..dataset import paths
 from ..dataset.model import Dataset, counted, listed
 from ..errors import DanluError
-from .journal import UNDO, Entry, History, Journal, Watcher, encoded, new_run
+from .journal import UNDO, Entry, Journal, Watcher, encoded, new_run
 from .places import Places, inside, is_text_name, places_of
 from .plan import TABLE_BYTES
 from .text_files import Untouchable, create, debris, overwrite, read_bytes, sha, sync_folder
@@ -18,6 +18,7 @@ from .text_files import Untouchable, create, debris, overwrite, read_bytes, sha,
 BATCH = 64
 """Changes that are journaled together."""
 SHOWN_RUNS = 8
+NOTHING = "No captions were ever saved here."
 
 
 @dataclass
@@ -84,20 +85,50 @@ def undo_captions(folders: Sequence[Path], run: str, apply: bool, watcher: Watch
     if wanted and not any(entry.run == wanted for entries in journals.values() for entry in entries):
         known = [line for entries in journals.values() for line in _runs(entries)]
         raise DanluError(f"The input 'run': there is no run {wanted!r}. {' '.join(known) or 'None was ever saved.'}")
+    note = ""
+    if not wanted:
+        wanted, note = _last(journals)
     done = []
     for folder, entries in journals.items():
         if not apply or not entries:
-            done.append(_Undo(folder, wanted, name, False).work(watcher))
+            done.append(_Undo(folder, wanted, name, False, note).work(watcher))
             continue
         try:
             with Journal(folder).locked(watcher):
-                done.append(_Undo(folder, wanted, name, True).work(watcher))
+                done.append(_Undo(folder, wanted, name, True, note).work(watcher))
         except OSError as error:
             raise DanluError(
                 f"Captions in {folder} cannot be restored ({error.strerror or error}). What was restored so far is "
                 "whole, the rest is in the journal: mend this, and queue again."
             ) from error
     return Undoing(done)
+
+
+def _last(journals: Mapping[Path, list[Entry]]) -> tuple[str, str]:
+    """The newest run of all folders, or the one whose undo was interrupted; else "", and why."""
+    last = max((entries[-1] for entries in journals.values() if entries), key=lambda entry: entry.time, default=None)
+    if last is None:
+        return "", NOTHING
+    if last.kind != UNDO:
+        return last.run, ""
+    undone = last.undoes or ""
+    if any(_is_there(folder, entry) for folder, found in journals.items() for entry in found if entry.run == undone):
+        return undone, ""
+    return "", (
+        f"What was saved last is undone already (by run {last.run}, which undid {undone}). To go further back, or to "
+        "undo the undo, name a run in 'run'."
+    )
+
+
+def _is_there(folder: Path, entry: Entry) -> bool:
+    """Whether the file is as the change left it: nobody has taken it back."""
+    if entry.row or not is_text_name(entry.file):
+        return False
+    try:
+        now = read_bytes(inside(folder, entry.file), TABLE_BYTES)
+    except (Untouchable, DanluError, OSError, ValueError):
+        return False
+    return (None if now is None else sha(now)) == entry.new
 
 
 @dataclass(frozen=True)
@@ -109,27 +140,13 @@ class _Change:
 
 
 class _Undo:
-    def __init__(self, folder: Path, run: str, name: str, apply: bool) -> None:
+    def __init__(self, folder: Path, run: str, name: str, apply: bool, note: str) -> None:
         self.folder, self.name, self.apply = folder, name, apply
         self.journal = Journal(folder)
         self.entries = self.journal.entries()
-        self.history = History(folder, self.entries)
-        self.out = Undone(folder, apply)
-        self.run = run or self._last()
+        self.out = Undone(folder, apply, note=note if self.entries else NOTHING)
+        self.run = run
         self.count = 0
-
-    def _last(self) -> str:
-        if not self.entries:
-            self.out.note = "No captions were ever saved here."
-            return ""
-        last = self.entries[-1]
-        if last.kind != UNDO:
-            return last.run
-        self.out.note = (
-            f"What was saved last is undone already (by run {last.run}, which undid {last.undoes}). To go further "
-            "back, or to undo the undo, name a run in 'run'."
-        )
-        return ""
 
     def work(self, watcher: Watcher) -> Undone:
         found = [entry for entry in self.entries if entry.run == self.run]
