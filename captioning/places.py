@@ -59,15 +59,18 @@ def places_of(dataset: Dataset, folder: str, places: Places) -> list[Place]:
     parts = dataset.parts()
     for part in parts:
         own = part.folder.resolve()
-        hidden = any(own.is_relative_to(root.resolve()) for root in places.unseen)
+        hidden = _below_unseen(own, places)
         if not folder.strip() and not hidden:
             found.append(Place(part.folder, True))
             continue
         root = below(places.output, folder or "danlu/captions")
-        home = root / _name(part.folder) if hidden and not folder.strip() or len(parts) > 1 else root
+        if hidden and not folder.strip():
+            home = root.joinpath(*map(_name, hidden))
+        else:
+            home = root / _name(part.folder.name) if len(parts) > 1 else root
         number = 2
         while taken.get(home, part.folder) != part.folder:
-            home, number = home.with_name(f"{_name(part.folder)}-{number}"), number + 1
+            home, number = home.with_name(f"{_name(part.folder.name)}-{number}"), number + 1
         taken[home] = part.folder
         note = f"The pictures are in a folder that only Danlu uses, so their captions go to {home}." if hidden else ""
         found.append(Place(below(places.output, home.relative_to(places.output).as_posix()), False, note))
@@ -102,6 +105,12 @@ def is_text_name(name: str) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES or path.name in TABLES
 
 
-def _name(folder: Path) -> str:
-    clean = _FORBIDDEN.sub("_", folder.name).strip(" .") or "captions"
+def _below_unseen(folder: Path, places: Places) -> tuple[str, ...]:
+    """Names of the folders that lead to it: its own is often "dataset" only, as in other archives."""
+    roots = [root.resolve() for root in places.unseen]
+    return next((folder.relative_to(root).parts or (root.name,) for root in roots if folder.is_relative_to(root)), ())
+
+
+def _name(name: str) -> str:
+    clean = _FORBIDDEN.sub("_", name).strip(" .") or "captions"
     return f"_{clean}" if _RESERVED.fullmatch(clean) else clean
