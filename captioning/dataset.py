@@ -179,13 +179,14 @@ class _Writer:
         if not body and not before_body:
             return picture
         text = before_body if self.options.caption_from == "before" and picture.befores else body
+        said = body or (text if not picture.body else "")  # a body of the user's stays the user's
         return replace(
             picture,
             body=body or picture.body,
             before_body=before_body or picture.before_body,
             caption=cut(with_trigger(text, trigger))[0] if text else picture.caption,
-            captioner=self.captioner if body else picture.captioner,
-            seed=self.options.seed if body else picture.seed,
+            captioner=self.captioner if said else picture.captioner,
+            seed=self.options.seed if said else picture.seed,
             parts=() if body else picture.parts,
         )
 

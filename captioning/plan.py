@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..dataset.captions import holds, one_line
+from ..dataset.listing import FoundFile
+from ..dataset.metadata import read_metadata
 from ..dataset.model import Dataset, Picture, listed
 from ..errors import DanluError
 from .compose import WITHOUT, without_leading
 from .journal import Entry, History, is_ours
 from .places import TABLES, TEXT_SUFFIXES, Place, inside
-from .tables import Table
+from .tables import Table, row_key
 from .text_files import Style, Untouchable, decoded, read_bytes
 from .texts import PROSE_SEPARATOR, TAG_SEPARATOR, join, kind_of_all
 
@@ -87,8 +89,9 @@ class Item:
     @property
     def is_nothing(self) -> bool:
         """There is no caption to be written."""
-        parts = dict(self.picture.parts)
-        return not self.picture.caption or WITHOUT in parts or not (parts or self.picture.body)
+        picture, parts = self.picture, dict(self.picture.parts)
+        said = picture.body or picture.before_body and picture.captioner  # else the caption is a trigger alone
+        return not picture.caption or WITHOUT in parts or not (parts or said)
 
 
 @dataclass
@@ -180,12 +183,12 @@ def _file_item(picture: Picture, name: str, path: Path, history: History, wish: 
     except (Untouchable, OSError) as error:
         return Item(picture, name, YOURS, why=str(error) or type(error).__name__)
     owner = history.owner(name, old)
-    state = _state(old, bool(body.strip()), owner)
+    state = _state(old, bool(body.strip()), owner, picture)
     item = Item(picture, name, state, old=old, owner=owner)
     return _decided(item, body, style, wish, trigger)
 
 
-def _state(old: bytes | None, has_text: bool, owner: Entry | None) -> str:
+def _state(old: bytes | None, has_text: bool, owner: Entry | None, picture: Picture) -> str:
     if old is None:
         return MISSING
     if not has_text:
@@ -194,6 +197,8 @@ def _state(old: bytes | None, has_text: bool, owner: Entry | None) -> str:
         return YOURS
     if not is_ours(owner, old):
         return EDITED
+    if picture.captioner and owner.body and not owner.captioner:  # the user's words, composed; these are others
+        return YOURS
     return MIXED if owner.keeps else OURS
 
 
@@ -235,28 +240,48 @@ def _table_plan(part: Dataset, place: Place, wish: Wish) -> Plan:
         text = table.text_of(row)
         old = None if text is None else text.encode("utf-8", "surrogatepass")
         owner = history.owner(wish.format, old, row)
-        item = Item(picture, wish.format, _state(old, bool((text or "").strip()), owner), row, old, owner=owner)
+        item = Item(
+            picture, wish.format, _state(old, bool((text or "").strip()), owner, picture), row, old, owner=owner
+        )
         items.append(_decided(item, text or "", Style(), wish, part.trigger))
-    for item in items:
-        if item.text is not None:
-            table.set(item.row, item.text)
+    changed = [item for item in items if item.text is not None]
+    _refuse_collisions(items, place)
+    if raw is not None:
+        _refuse_other_rows(path, table, [item.row for item in changed], part)
+    for item in changed:
+        table.set(item.row, item.text or "")
     return Plan(place, items, table, raw)
 
 
+def _refuse_other_rows(path: Path, table: Table, rows: list[str], part: Dataset) -> None:
+    """Load Dataset takes more for a picture's row and text: stems, full paths, tags in a column of their own."""
+    pictures = [FoundFile(p.path, p.path.relative_to(part.folder).as_posix(), 1) for p in part.pictures]
+    read = read_metadata([FoundFile(path, path.name, 1)], pictures).texts
+    odd = [row for row in rows if row in read and one_line(table.text_of(row) or "\0") != (read[row][0] or "\0")]
+    if odd:
+        raise DanluError(
+            f"{path} cannot be used: the rows of {listed(odd)} name the picture in another way, or their text is in "
+            "more than one cell. Nothing was written. Give each the file's name and one cell of text, move the table "
+            "away, or choose another format."
+        )
+
+
 def _refuse_collisions(items: list[Item], place: Place) -> None:
-    """Two pictures, one text file: whichever came last would win."""
+    """Two pictures, one text file or row: whichever came last would win."""
     if clashes := list(_clashes(items)):
         shown = listed([" and ".join(names) for names in clashes])
+        rows = bool(items[0].row)
+        what, other = ("row", "") if rows else ("caption file", ", or choose the format metadata.csv")
         raise DanluError(
-            f"These pictures in {place.folder} would share one caption file: {shown}. Rename or remove one of each, or "
-            "choose the format metadata.csv. Nothing was written."
+            f"These pictures in {place.folder} would share one {what}: {shown}. Rename or remove one of each{other}. "
+            "Nothing was written."
         )
 
 
 def _clashes(items: list[Item]) -> Iterator[list[str]]:
-    found: dict[str, list[Item]] = {}
+    found: dict[tuple[str, str], list[Item]] = {}
     for item in items:
-        found.setdefault(_folded(item.file), []).append(item)
+        found.setdefault((_folded(item.file), row_key(item.row)), []).append(item)
     for same in found.values():
         names = list(dict.fromkeys(item.picture.name for item in same))
         if len(names) > 1 and any(item.text is not None for item in same):

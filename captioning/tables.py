@@ -41,7 +41,7 @@ class Table:
         self._places: dict[str, int] = {}
         for number, row in enumerate(self.rows):
             if name := self._name_of(row):
-                self._places.setdefault(_key(name), number)
+                self._places.setdefault(row_key(name), number)
 
     @staticmethod
     def read(path: Path) -> Table | None:
@@ -56,7 +56,7 @@ class Table:
 
     def text_of(self, name: str) -> str | None:
         """None: there is no row for it."""
-        number = self._places.get(_key(name))
+        number = self._places.get(row_key(name))
         if number is None:
             return None
         row = self.rows[number]
@@ -68,9 +68,9 @@ class Table:
 
     def set(self, name: str, text: str) -> None:
         """A new row, or another text in the one that is there."""
-        number = self._places.get(_key(name))
+        number = self._places.get(row_key(name))
         if number is None:
-            self._places[_key(name)] = len(self.rows)
+            self._places[row_key(name)] = len(self.rows)
             self.rows.append(self._new_row(name, text))
         elif self._lines:
             row = self.rows[number]
@@ -184,5 +184,6 @@ def _column(values: Mapping[str, Any], wanted: tuple[str, ...] | list[str]) -> s
     return next((name for name in wanted if name in values), None)
 
 
-def _key(name: str) -> str:
+def row_key(name: str) -> str:
+    """Equal for names of one row."""
     return name.strip().replace("\\", "/").removeprefix("./").casefold()

@@ -12,10 +12,12 @@ from PIL import Image
 
 from danlu.captioning.captioner import Caption
 from danlu.captioning.dataset import CaptionOptions, CaptionReport, caption_dataset
+from danlu.captioning.places import Places
 from danlu.captioning.sheet import captioned_sheet
 from danlu.dataset.model import Dataset, Picture
 from danlu.errors import DanluError
 
+from .caption_sets import save
 from .toys import IDENTITY, Toy, Watcher, grey_pictures
 
 
@@ -73,6 +75,9 @@ def test_pairs(tmp_path: Path, caption_from: str, body: str, before_body: str, c
     found = dataset.pictures[0]
     assert found.body.split(",")[0] == body and found.before_body.split(",")[0] == before_body
     assert found.caption.startswith(f"zorp, {caption},")
+    save(dataset, places=Places(tmp_path / "output"), folder="captions")
+    written = (tmp_path / "output" / "captions" / found.path.name).with_suffix(".txt")
+    assert written.read_text(encoding="utf-8") == found.caption
 
 
 def test_joined_datasets_each_with_its_trigger(tmp_path: Path) -> None:

@@ -174,3 +174,45 @@ def test_of_two_rows_the_first_counts() -> None:
     assert found.text_of("./a.png") == "new" and found.encoded() == b"file_name,text\na.png,new\nA.PNG,two\n"
     with pytest.raises(Untouchable):
         Table.parsed("metadata.csv", b"x,y\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "read"),
+    [
+        ("metadata.csv", b"file_name,caption,tags\nb.png,a cat,sitting\n", "a cat, sitting"),
+        ("metadata.csv", b"file_name,text\nb.png,a cat, sitting\n", "a cat, sitting"),
+        ("metadata.csv", b"file_name,text\nb,mine\n", "mine"),
+        ("metadata.csv", b"file_name,text\nC:\\old\\b.png,mine\n", "mine"),
+        ("metadata.jsonl", b'{"file_name": "b.png", "text": ["a cat", "sitting"]}\n', "a cat sitting"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["append", "replace"])
+def test_rows_that_are_read_in_other_ways_are_refused(
+    tmp_path: Path, name: str, raw: bytes, read: str, policy: str
+) -> None:
+    folder = table(tmp_path / "set", name, raw)
+    assert load(folder).pictures[1].body == read
+    before = tree(folder)
+    with pytest.raises(DanluError, match=r"cannot be used: the rows of b\.png"):
+        save(captioned(load(folder)), policy, replace_yours=True, format=name)
+    assert tree(folder) == before and not (folder / ".captions").exists()
+
+
+def test_a_row_by_its_stem_does_not_get_a_second_one(tmp_path: Path) -> None:
+    folder = table(tmp_path / "set", "metadata.csv", b"file_name,text\nb,mine\n")
+    with pytest.raises(DanluError, match=r"the rows of b\.png"):
+        save(captioned(load(folder)), "skip", format="metadata.csv")
+
+
+def test_other_rows_do_not_matter_where_nothing_is_written_to_them(tmp_path: Path) -> None:
+    raw = b"file_name,caption,tags\nb.png,a cat,sitting\n"
+    folder = table(tmp_path / "set", "metadata.csv", raw)
+    save(captioned(load(folder)), "skip", format="metadata.csv")
+    assert (folder / "metadata.csv").read_bytes() == raw + b"a.png,a a thing,\nc.png,a c thing,\n"
+
+
+def test_two_pictures_of_one_row_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path / "set", {"a": None, "A": None, "c": None})
+    with pytest.raises(DanluError, match=r"share one row: (A\.png and a\.png|a\.png and A\.png)"):
+        save(captioned(load(folder)), format="metadata.csv")
+    assert texts(folder) == {}

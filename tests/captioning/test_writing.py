@@ -12,6 +12,7 @@ import pytest
 from danlu.captioning.journal import Journal
 from danlu.captioning.places import Places
 from danlu.captioning.plan import POLICIES, STATES
+from danlu.captioning.undo import undo_captions
 from danlu.errors import DanluError
 
 from .caption_sets import Quiet, captioned, composed, load, make, picture, save, texts, tree, undo
@@ -322,8 +323,20 @@ def test_pictures_that_only_we_keep_get_their_captions_below_output(tmp_path: Pa
     folder = make(tmp_path / "user" / "__danlu" / "unpacked" / "cats-0123", {"a": None})
     places = Places(tmp_path / "output", (tmp_path / "user" / "__danlu",))
     saved = save(captioned(load(folder)), places=places)
-    assert texts(tmp_path / "output") == {"danlu/captions/cats-0123/a.txt": b"a a thing"}
+    assert texts(tmp_path / "output") == {"danlu/captions/unpacked/cats-0123/a.txt": b"a a thing"}
     assert "only Danlu uses" in saved.text() and not (folder / ".captions").exists()
+
+
+def test_archives_that_hold_folders_of_one_name_have_their_own_captions(tmp_path: Path) -> None:
+    hidden = tmp_path / "user" / "__danlu"
+    places = Places(tmp_path / "output", (hidden,))
+    for archive in ("cats-0123", "dogs-4567"):
+        folder = make(hidden / "unpacked" / archive / "dataset", {"1": None})
+        save(captioned(load(folder), archive), places=places)
+    assert texts(tmp_path / "output" / "danlu" / "captions" / "unpacked") == {
+        "cats-0123/dataset/1.txt": b"cats-0123",
+        "dogs-4567/dataset/1.txt": b"dogs-4567",
+    }
 
 
 def test_joined_datasets_go_to_their_own_folders(tmp_path: Path) -> None:
@@ -453,3 +466,79 @@ def test_wrong_choices_are_named(tmp_path: Path) -> None:
     for options in ({"policy": "burn"}, {"format": ".exe"}):
         with pytest.raises(DanluError, match=f"'{next(iter(options))}'"):
             save(captioned(load(folder)), **options)  # type: ignore[arg-type]
+
+
+# Undo that goes on, and of several folders
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_an_interrupted_undo_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: int) -> None:
+    """`stops` 1: between two batches."""
+    monkeypatch.setattr("danlu.captioning.undo.BATCH", 2)
+    folder = make(tmp_path / "set", {str(number): None for number in range(7)})
+    save(captioned(load(folder)))
+
+    class Interrupted(BaseException): ...
+
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > stops:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        undo_captions([folder], "", True, Quiet(stop))
+    assert len(texts(folder)) == 7 - 2 * stops
+    undo(folder)
+    assert texts(folder) == {}
+    assert "undone already" in undo(folder)
+
+
+def test_the_last_run_is_the_newest_of_all_folders(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "one", {"a": None}), make(tmp_path / "two", {"b": None})
+    save(captioned(load(one)))
+    save(captioned(load(two)))
+    undo_captions([one, two], "", True, Quiet())
+    assert set(texts(one)) == {"a.txt"} and texts(two) == {}
+    assert "undone already" in undo_captions([one, two], "", True, Quiet()).text()
+    assert set(texts(one)) == {"a.txt"}
+
+
+def test_an_undo_that_did_not_come_to_the_second_folder_goes_on(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    one, two = make(tmp_path / "one", {"a": None}), make(tmp_path / "two", {"b": None})
+    save(captioned(replace(load(one), joined=(load(two),))))
+    undo(one)
+    assert texts(one) == {} and set(texts(two)) == {"b.txt"}
+    undo_captions([one, two], "", True, Quiet())
+    assert texts(two) == {}
+
+
+# Whose words
+
+
+def test_the_users_words_stay_the_users_when_they_are_composed(tmp_path: Path) -> None:
+    folder = make(tmp_path / "set", {"a": b"my words"})
+    save(composed(load(folder), trigger="ohwx"), "replace", replace_yours=True)
+    assert texts(folder) == {"a.txt": b"ohwx, my words"}
+    saved = save(captioned(load(folder)), "replace")
+    assert texts(folder) == {"a.txt": b"ohwx, my words"} and "1 text left alone: yours" in saved.text()
+    save(composed(load(folder), trigger="sks"), "replace")
+    assert texts(folder) == {"a.txt": b"sks, my words"}, "the trigger is Danlu's to change"
+    save(captioned(load(folder)), "replace", replace_yours=True)
+    save(captioned(load(folder), "b {}"), "replace")
+    assert texts(folder) == {"a.txt": b"b a"}
+
+
+def test_a_caption_of_the_picture_before_is_one(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    folder = make(tmp_path / "set", {"a": None})
+    loaded = load(folder, trigger="ohwx").mapped(lambda _, p: replace(p, before_body="a cat"))
+    save(loaded)
+    assert texts(folder) == {}, "a trigger alone is none"
+    save(loaded.mapped(lambda _, p: replace(p, caption="ohwx, a cat", captioner="c0ffee")))
+    assert texts(folder) == {"a.txt": b"ohwx, a cat"}
