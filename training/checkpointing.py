@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -92,14 +93,35 @@ def _gradients(ctx: Any, inputs: Sequence[Tensor], grads: Sequence[Tensor | None
         )
 
 
-def mutation_allowed() -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def mutation_allowed() -> Iterator[None]:
     """`allow_mutation_on_saved_tensors`, entered only when it is not active, by torch's own word.
 
     It cannot be nested: the attempt raises, and leaves the outer one switched off.
     """
     if torch.autograd.graph._allow_mutation_on_saved_tensors_enabled:
-        return contextlib.nullcontext()
-    return allow_mutation_on_saved_tensors()
+        yield
+        return
+    with allow_mutation_on_saved_tensors() as context:
+        context.original = _Originals(context.tid_to_weakhandle)
+        yield
+
+
+class _Originals(WeakKeyDictionary):  # type: ignore[type-arg]
+    """The saved tensors that have not been changed yet, of torch's context, which knows them by id, address and version.
+
+    torch keeps a copy of a tensor that is about to be changed, and lets the tensor itself go. Another one may then be
+    born with its id, at its address, and be saved: torch would take the copy for it, and compute with the wrong
+    values. So the mark goes with the tensor.
+    """
+
+    def __init__(self, handles: MutableMapping[Any, Any]):
+        super().__init__()
+        self._handles = handles
+
+    def __delitem__(self, handle: Any) -> None:
+        self._handles.pop(torch.autograd.graph._get_tid(self[handle]), None)
+        super().__delitem__(handle)
 
 
 class _Hole:

@@ -184,7 +184,7 @@ def test_captions_of_a_zip_go_below_output(studio: Server, folder: Path) -> None
     run = ran(studio.run(wanted))
     (text,) = run.outputs["save"]["text"]
     assert "a folder that only Danlu uses" in text
-    place = next((studio.base / "output" / "danlu" / "captions").glob("zipped cats-*"))
+    place = next((studio.base / "output" / "danlu" / "captions").rglob("zipped cats-*"))
     assert len(list(place.glob("*.txt"))) == 4
     Path(archive).unlink()
     shutil.rmtree(place)

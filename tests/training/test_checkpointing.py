@@ -265,3 +265,21 @@ def test_blocks_are_the_outermost_ones() -> None:
 
     network = nn.ModuleDict({"a": nn.ModuleList([OuterBlock()]), "b": nn.Sequential(ToyBlock(), nn.Linear(4, 4))})
     assert list(blocks_of(network)) == ["a.0", "b.0"]
+
+
+def test_a_changed_tensor_is_not_taken_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later tensor with the id and the address of one that was saved, changed and freed keeps its own values.
+
+    Memory is reused as it happens to be: here all tensors of one size have one mark.
+    """
+    monkeypatch.setattr(torch.autograd.graph, "_get_tid", lambda tensor: (0, tensor.numel(), tensor._version))
+    weight = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    with mutation_allowed():
+        first = weight * 3
+        one = (first * first).sum()
+        first.add_(1.0)
+        del first
+        second = weight * 5
+        (one + (second * second).sum()).backward()
+    assert weight.grad is not None
+    assert torch.equal(weight.grad, 2 * (9 + 25) * weight.detach())
