@@ -108,7 +108,7 @@ def mutation_allowed() -> Iterator[None]:
 
 
 class _Originals(WeakKeyDictionary):  # type: ignore[type-arg]
-    """The saved tensors that have not been changed yet, of torch's context, which knows them by id, address and version.
+    """Saved tensors that have not been changed yet, of torch's context: it knows them by id, address and version.
 
     torch keeps a copy of a tensor that is about to be changed, and lets the tensor itself go. Another one may then be
     born with its id, at its address, and be saved: torch would take the copy for it, and compute with the wrong
