@@ -34,12 +34,14 @@ class Card:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
-    management.unload_all_models()
+    with torch.inference_mode():  # outside of it, the host breaks quantised models that other tests share
+        management.unload_all_models()
     found = Card()
     monkeypatch.setattr(management, "get_free_memory", found.free)
     monkeypatch.setattr(management, "soft_empty_cache", lambda *args: None)
     yield found
-    management.free_memory(1e30, DEVICE)
+    with torch.inference_mode():
+        management.free_memory(1e30, DEVICE)
     management.current_loaded_models.clear()
 
 
