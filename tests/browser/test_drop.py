@@ -143,7 +143,8 @@ def test_the_button(node_page: Any, server: Server, pictures: Path) -> None:
 def test_buttons_stay_out_of_files_and_prompts(node_page: Any) -> None:
     saved = node_page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
     prompt = node_page.evaluate("async () => (await app.graphToPrompt()).output")
-    options = {"folder", "trigger", "captions", "default_caption", "repeats", "recursive"}
-    names = options | {"role", "class_word", "mask_source", "mask_folder"}
+    options = {"folder", "trigger", "captions", "default_caption", "repeats", "recursive", "weight"}
+    names = options | {"role", "class_word", "mask_source", "mask_folder", "swap_pairs", "pairs_checked"}
+    names |= {"before_folder", "before_folder_2", "before_folder_3"}
     assert len(saved) == len(names)
     assert set(next(iter(prompt.values()))["inputs"]) == names

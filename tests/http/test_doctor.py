@@ -20,7 +20,7 @@ FACE = REPOSITORY / "tests" / "doctor" / "collins.jpg"
 @pytest.fixture(scope="module")
 def mixed(studio: Server) -> Path:
     """Four noisy pictures, one of them twice, and one blue one."""
-    folder = studio.base / "input" / "mixed"
+    folder = studio.base / "input" / "doctor-mixed"
     shutil.copytree(studio.base / "input" / "pics", folder)
     shutil.copy(folder / "1.png", folder / "again.png")
     Image.new("RGB", (64, 64), "blue").save(folder / "blue.png")
@@ -29,7 +29,7 @@ def mixed(studio: Server) -> Path:
 
 @pytest.fixture(scope="module")
 def people(studio: Server) -> Path:
-    folder = studio.base / "input" / "people"
+    folder = studio.base / "input" / "doctor-people"
     folder.mkdir()
     shutil.copy(FACE, folder / "1.jpg")
     Image.open(FACE).resize((480, 480)).save(folder / "2.png")
@@ -46,20 +46,20 @@ def doctor(folder: str, **inputs: Any) -> dict[str, Any]:
 
 def cutting(**inputs: Any) -> dict[str, Any]:
     return {
-        "load": node("DanluLoadDataset", folder="people", trigger="zorp"),
+        "load": node("DanluLoadDataset", folder="doctor-people", trigger="zorp"),
         "cut": node("DanluFaceCrops", dataset=["load", 0], min_size=64, **inputs),
     }
 
 
 def test_says_what_is_wrong_and_leaves_it_out(studio: Server, mixed: Path) -> None:
-    run = studio.run(doctor("mixed", drop="everything flagged"))
+    run = studio.run(doctor("doctor-mixed", drop="everything flagged"))
     assert run.ok, run.explain()
     (text,) = run.outputs["doctor"]["text"]
     assert text.startswith("Not ready: 1 problem to solve first") and "same file" in text
     assert "Left out of the dataset, files untouched: 2 images: #5 again.png, #6 blue.png" in text
     assert len(run.outputs["doctor"]["images"]) == len(run.outputs["save"]["images"]) == 2
     assert len(list(mixed.glob("*.png"))) == 6, "files are never deleted"
-    graph = {**training("flux", folder="mixed"), **doctor("mixed", drop="everything flagged")}
+    graph = {**training("flux", folder="doctor-mixed"), **doctor("doctor-mixed", drop="everything flagged")}
     graph["encode"]["inputs"]["dataset"] = ["doctor", 0]
     encoded = {key: graph[key] for key in ("load", "doctor", "vae", "clip", "encode")}
     encoded["show"] = node("PreviewAny", source=["encode", 0])
@@ -81,7 +81,7 @@ def test_options_reach_the_doctor(studio: Server, mixed: Path) -> None:
         assert "bucket not full" in text and len(run.outputs["doctor"]["images"]) == 1
         sizes[step] = text.rsplit("SIZES", 1)[1]
     assert "272 x 240: 1" in sizes[16] and "288 x 224: 1" in sizes[64]
-    orders = [studio.run(doctor("mixed", order=order)) for order in ("flagged first", "as in the dataset")]
+    orders = [studio.run(doctor("doctor-mixed", order=order)) for order in ("flagged first", "as in the dataset")]
     pages = [(studio.base / "temp" / run.outputs["doctor"]["images"][1]["filename"]).read_bytes() for run in orders]
     assert pages[0] != pages[1]
 
@@ -100,7 +100,7 @@ def test_losses_of_a_run(studio: Server) -> None:
 
 
 def test_errors_come_before_any_work(studio: Server, mixed: Path) -> None:
-    run = studio.run(doctor("mixed", resolution="huge"))
+    run = studio.run(doctor("doctor-mixed", resolution="huge"))
     assert run.error is not None and "'resolution' is 'huge'" in run.error["exception_message"]
 
 
