@@ -31,7 +31,10 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def open_page(server: Client, browser: Any, renderer: str, viewport: tuple[int, int] = VIEWPORT) -> Iterator[Any]:
-    """The front end with an empty graph, drawn by `canvas` or `nodes2`; `page.errors` collects what goes wrong."""
+    """The front end with an empty graph, drawn by `canvas` or `nodes2`.
+
+    `page.errors` collects what goes wrong: errors of any code, and what Danlu's files complain of in the console.
+    """
     server.set_setting("Comfy.TutorialCompleted", True)
     server.set_setting("Comfy.VueNodes.Enabled", renderer == "nodes2")
     context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]})
@@ -39,6 +42,7 @@ def open_page(server: Client, browser: Any, renderer: str, viewport: tuple[int, 
     page.renderer, page.errors = renderer, []
     page.set_default_timeout(120_000)  # machines that test are often busy
     page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.extend(_complaints(message)))
     page.goto(server.url, wait_until="domcontentloaded")
     page.wait_for_function(READY)
     # The front end restores or opens a workflow of its own; what is done before that is lost.
@@ -47,3 +51,10 @@ def open_page(server: Client, browser: Any, renderer: str, viewport: tuple[int, 
     page.evaluate("() => app.graph.clear()")
     yield page
     context.close()
+
+
+def _complaints(message: Any) -> list[str]:
+    """A console's line as a list of none or one: warnings and errors that come from Danlu, or are about it."""
+    about = f"{message.text} {message.location.get('url', '')}".lower()
+    is_ours = "danlu" in about or "resizeobserver" in about
+    return [f"{message.type}: {message.text}"] if message.type in ("warning", "error") and is_ours else []

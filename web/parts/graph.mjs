@@ -1,0 +1,43 @@
+// Nodes of the graph, in both renderers and in subgraphs.
+import { app } from "../../../scripts/app.js";
+import { el } from "./dom.mjs";
+
+const root = () => app.rootGraph ?? app.graph;
+
+/** The node of an execution id; "12:5" is node 5 in the subgraph of node 12. */
+export function nodeOf(id) {
+  let node;
+  let graph = root();
+  for (const part of String(id).split(":")) {
+    node = graph?.getNodeById(part);
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+/** The execution id of a node: the reverse of `nodeOf`; undefined for one that is in no graph. */
+export function executionId(node) {
+  const found = (graph, prefix) => {
+    for (const each of graph.nodes ?? []) {
+      const id = `${prefix}${each.id}`;
+      if (each === node) return id;
+      const inner = each.subgraph && found(each.subgraph, `${id}:`);
+      if (inner) return inner;
+    }
+    return undefined;
+  };
+  return found(root(), "");
+}
+
+/**
+ * Puts an element on a node, as a widget that neither the workflow nor the prompt knows of.
+ * `height`: the least, in pixels of the graph. Returns the element that `content` is in, with the widget as `.widget`.
+ */
+export function addPanel(node, name, content, height) {
+  const panel = el("div", { class: "danlu-root danlu-panel" }, content);
+  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height };
+  const widget = node.addDOMWidget(name, `DANLU_${name.toUpperCase()}`, panel, options);
+  widget.serialize = false;
+  panel.widget = widget;
+  return panel;
+}

@@ -1,0 +1,43 @@
+// What is asked of Danlu's routes; see host/routes in the repository.
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+
+/** An answer that is an error; `status` is HTTP's. */
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** The address of one of our routes, for pictures; `query`: an object, what is undefined is left out. */
+export function url(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const asked = new URLSearchParams(given).toString();
+  return api.apiURL(`/danlu/${path}${asked ? `?${asked}` : ""}`);
+}
+
+async function ask(path, options) {
+  const answer = await api.fetchApi(path, options);
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(answer.status, found.error ?? `${answer.status} ${answer.statusText}`);
+  return found;
+}
+
+/** JSON of GET /danlu/`path`; `options`: of fetch, a `signal` say. Throws `Refused`. */
+export function get(path, query = {}, options = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const asked = new URLSearchParams(given).toString();
+  return ask(`/danlu/${path}${asked ? `?${asked}` : ""}`, options);
+}
+
+/** JSON of POST /danlu/`path`. Throws `Refused`. */
+export function post(path, body = {}) {
+  const headers = { "Content-Type": "application/json" };
+  return ask(`/danlu/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+/** A line in the corner. `severity`: "success", "info", "warn" or "error". */
+export function say(severity, detail, life = 6000) {
+  app.extensionManager.toast.add({ severity, summary: "Danlu", detail, life });
+}
