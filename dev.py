@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One door for people who work on Danlu: `python dev.py env | demo | train | test | bench | runs | check`.
+"""One door for people who work on Danlu: `python dev.py env | demo | train | test | bench | runs | check | schemas`.
 
 Each of them has --help.
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import schemas
 from .browser import ensure_chromium
 from .build import Builder
 from .checks import run_stages, stages
@@ -51,7 +52,8 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         epilog="The host: the ComfyUI this checkout is installed in, else COMFYUI_PATH (its Python: "
         "COMFYUI_PYTHON), else one of our own in the cache folder (DANLU_CACHE), which the first call makes.",
     )
-    commands = parser.add_subparsers(required=True, metavar="env | demo | train | test | bench | runs | check")
+    names = "env | demo | train | test | bench | runs | check | schemas"
+    commands = parser.add_subparsers(required=True, metavar=names)
     env = _command(commands, "env", run_env, "find or make the host and print what is used")
     env.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else there")
     env.set_defaults(own_arguments_only=True)
@@ -91,6 +93,10 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "All other arguments go to training/runs/command.py: `dev.py runs list`, `dev.py runs -- --help`.",
     )
     _command(commands, "check", run_check, "whether training is right on this machine, for a bug report")
+    pinned = _command(commands, "schemas", run_schemas, "whether the nodes still fit people's workflows")
+    pinned.add_argument("--write", action="store_true", help="pin the nodes as they are in tests/pack/schemas.json")
+    pinned.add_argument("--incompatible", action="store_true", help="with --write: also what breaks workflows")
+    pinned.set_defaults(own_arguments_only=True)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.own_arguments_only:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -175,6 +181,17 @@ def run_train(options: argparse.Namespace, rest: Sequence[str], checkout: Path, 
     base = make_base(checkout) if host.owned else host.comfyui
     places = ("--comfyui", str(host.comfyui), "--base-directory", str(base))
     return run_module(host, checkout, "headless.command", *places, *rest)
+
+
+def run_schemas(options: argparse.Namespace, _rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
+    host = ensure_host(checkout, install=options.install, make_builder=make_builder)
+    pack, pinned = make_base(checkout) / "custom_nodes" / PACK, checkout / schemas.PINNED
+    found = schemas.current(host.python, host.comfyui, pack)
+    if options.write:
+        schemas.pin(found, pinned, options.incompatible)
+    schemas.check(found, pinned)
+    say(f"{len(found)} nodes, as pinned")
+    return 0
 
 
 def run_module(host: Host, checkout: Path, module: str, *arguments: str) -> int:
