@@ -3,6 +3,8 @@
 // Works in both renderers: the canvas and Nodes 2.0 call the same onDragOver and onDragDrop of a node.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { say } from "./parts/server.mjs";
+import { word } from "./parts/words.mjs";
 
 const PICTURES = ["png", "apng", "jpg", "jpeg", "jfif", "webp", "bmp", "tif", "tiff", "avif", "gif"];
 const VIDEOS = ["mp4", "mov", "m4v", "mkv", "webm", "avi"];
@@ -15,10 +17,6 @@ const isPicture = (name) => PICTURES.includes(suffix(name)) || VIDEOS.includes(s
 const isZip = (name) => suffix(name) === "zip";
 const isHidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 const isWanted = ({ path }) => !isHidden(path) && (isPicture(path) || isZip(path) || CAPTIONS.includes(suffix(path)));
-
-function say(severity, detail, life = 6000) {
-  app.extensionManager.toast.add({ severity, summary: "Danlu", detail, life });
-}
 
 /** A part of a path that every file system takes. */
 function safe(part) {
@@ -70,13 +68,9 @@ async function uploadOne({ file, path }, folder) {
   body.append("type", "input");
   body.append("subfolder", [folder, ...parts].join("/"));
   const answer = await api.fetchApi("/upload/image", { method: "POST", body });
-  if (answer.status === 413) {
-    throw new Error(
-      `${path} is larger than this server takes. Put it into ComfyUI's input folder and type its name, ` +
-        "or start ComfyUI with --max-upload-size (in MB).",
-    );
-  }
-  if (!answer.ok) throw new Error(`${path} was not taken by the server (${answer.status} ${answer.statusText}).`);
+  if (answer.status === 413) throw new Error(word("upload.too_large", { path }));
+  const why = `${answer.status} ${answer.statusText}`;
+  if (!answer.ok) throw new Error(word("upload.refused", { path, why }));
 }
 
 /** Uploads all files, a few at a time. */
@@ -119,19 +113,19 @@ async function upload(node, button, files, name) {
   const wanted = withoutWrapper(files.filter(isWanted), name);
   const zips = wanted.filter(({ path }) => isZip(path));
   const pictures = wanted.filter(({ path }) => isPicture(path));
-  if (zips.length && wanted.length > 1) return say("warn", "Drop one .zip by itself, or pictures, or a folder.");
-  if (!zips.length && !pictures.length) return say("warn", `No pictures there (${PICTURES.join(", ")}).`);
+  if (zips.length && wanted.length > 1) return say("warn", word("upload.mixed"));
+  if (!zips.length && !pictures.length) return say("warn", word("upload.no_pictures", { kinds: PICTURES.join(", ") }));
   const folder = newFolder(name);
   const label = button.label;
   const told = (done) => {
-    button.label = `Uploading ${done} of ${wanted.length} …`;
+    button.label = word("upload.busy", { done, total: wanted.length });
     node.setDirtyCanvas(true);
   };
   try {
     told(0);
     await uploadAll(wanted, folder, told);
   } catch (error) {
-    return say("error", `The upload failed: ${error.message}`, 20000);
+    return say("error", word("upload.failed", { why: error.message }), 20000);
   } finally {
     button.label = label;
     node.setDirtyCanvas(true);
@@ -140,7 +134,8 @@ async function upload(node, button, files, name) {
   if (wanted.some(isDeep)) setWidget(node, "recursive", true);
   app.graph.change?.();
   const captions = wanted.length - pictures.length;
-  say("success", zips.length ? `${name} uploaded.` : `${pictures.length} pictures and ${captions} captions uploaded.`);
+  const done = { pictures: pictures.length, captions };
+  say("success", zips.length ? word("upload.zip_done", { name }) : word("upload.done", done));
 }
 
 const stem = (name) => name.replace(/\.[^.]*$/, "");
@@ -164,22 +159,22 @@ function choose(folder, taken) {
   input.click();
 }
 
-function addButton(node, label, folder) {
-  const button = node.addWidget("button", label, "", () => {
+function addButton(node, what, folder) {
+  const button = node.addWidget("button", `danlu_upload_${what}`, "", () => {
     choose(folder, (files, folders) => upload(node, button, files, nameOf(files, folders)));
   });
-  button.label = label;
+  button.label = word(`upload.${what}`);
   button.serialize = false; // neither in the workflow file nor in the prompt
   button.options = { ...button.options, serialize: false };
   return button;
 }
 
 app.registerExtension({
-  name: "danlu.dataset",
+  name: "danlu.upload",
   nodeCreated(node) {
     if (node.comfyClass !== "DanluLoadDataset") return;
-    const button = addButton(node, "Upload pictures or a .zip", false);
-    addButton(node, "Upload a folder", true);
+    const button = addButton(node, "pictures", false);
+    addButton(node, "folder", true);
     node.onDragOver = (event) => [...(event?.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
     node.onDragDrop = async (event) => {
       const dropped = takeDropped(event);
@@ -190,7 +185,7 @@ app.registerExtension({
         const files = await dropped.files();
         await upload(node, button, files, nameOf(files, dropped.folders));
       } catch (error) {
-        say("error", `What was dropped cannot be read: ${error.message}`, 20000);
+        say("error", word("upload.unreadable", { why: error.message }), 20000);
       }
       return true;
     };
