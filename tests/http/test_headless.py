@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -64,6 +65,27 @@ def test_from_a_config_to_files(studio: Server, tmp_path: Path, capsys: pytest.C
     assert pages, "\n".join(map(str, told))
     with Image.open(pages[0]) as page:
         assert min(page.size) >= 64
+
+
+def test_on_a_server_that_it_starts(
+    studio: Server, comfyui: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there for the job alone: afterwards nothing runs, and the file lies where loaders look."""
+    base, config = tmp_path / "base", tmp_path / "fox.yaml"
+    for place in ("models/diffusion_models", "models/vae", "models/text_encoders", "input/pics"):
+        (base / place).parent.mkdir(parents=True, exist_ok=True)
+        (base / place).symlink_to(studio.base / place, target_is_directory=True)
+    config.write_text(CONFIG.replace("FOLDER", "pics"))
+    code = main([str(config), "--comfyui", str(comfyui), "--base-directory", str(base)])
+    told = events(capsys)
+    assert code == 0, told
+    assert told[-1]["event"] == "saved"
+    for name in told[-1]["loras"]:
+        assert (base / "models" / "loras" / name).is_file()
+    assert "Starting server" in (base / "host.log").read_text(encoding="utf-8", errors="replace")
+    (url,) = {f"http://{found}" for found in re.findall(r"127\.0\.0\.1:\d+", (base / "host.log").read_text())}
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=5)
 
 
 def test_a_dry_run_queues_nothing(studio: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +159,7 @@ def test_ctrl_c_stops_no_job_of_somebody_else(studio: Server, tmp_path: Path) ->
 def test_only_our_own_loras_are_given(studio: Server, name: str) -> None:
     """`stranger` lies where the loaders list it, but Danlu has not written it."""
     stranger = studio.base / "models" / "loras" / "stranger.safetensors"
+    stranger.parent.mkdir(exist_ok=True)
     stranger.write_bytes((studio.base / "models" / "vae" / "tiny" / "4.safetensors").read_bytes())
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{studio.url}/danlu/loras?name={name}", timeout=30)
