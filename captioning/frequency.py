@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -36,17 +37,22 @@ class Frequency:
 def frequencies(dataset: Dataset, kind: str) -> list[Frequency]:
     """The most frequent first. `kind` "prose": words, but for the commonest."""
     pictures = [picture for part in dataset.parts() for picture in part.pictures]
+    found = []
+    for tag, numbers in holders([picture.body for picture in pictures], kind):
+        without = islice((p.name for number, p in enumerate(pictures) if number not in numbers), NAMED_AT_MOST)
+        found.append(Frequency(tag, len(numbers), len(pictures), tuple(without)))
+    return sorted(found, key=lambda frequency: (-frequency.count, frequency.tag.casefold()))
+
+
+def holders(bodies: Sequence[str], kind: str) -> list[tuple[str, set[int]]]:
+    """Each tag or word, as it is written where it comes first, and which of the texts have it."""
     have: dict[str, set[int]] = {}
     shown: dict[str, str] = {}
-    for number, picture in enumerate(pictures):
-        for tag in _units(picture.body, kind):
+    for number, body in enumerate(bodies):
+        for tag in _units(body, kind):
             shown.setdefault(tag.casefold(), tag)
             have.setdefault(tag.casefold(), set()).add(number)
-    found = []
-    for key, numbers in have.items():
-        without = islice((p.name for number, p in enumerate(pictures) if number not in numbers), NAMED_AT_MOST)
-        found.append(Frequency(shown[key], len(numbers), len(pictures), tuple(without)))
-    return sorted(found, key=lambda frequency: (-frequency.count, frequency.tag.casefold()))
+    return [(shown[key], numbers) for key, numbers in have.items()]
 
 
 def _units(text: str, kind: str) -> list[str]:

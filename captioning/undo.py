@@ -75,6 +75,25 @@ def undo_folders(folder: str, dataset: Dataset | None, roots: tuple[Path, ...], 
     return list(dict.fromkeys(place.folder for place in places_of(dataset, "", places)))
 
 
+@dataclass(frozen=True)
+class LastRun:
+    """What would be taken back first."""
+
+    run: str
+    time: float
+    """Seconds since 1970."""
+    count: int
+    """Files."""
+
+
+def undoable(folders: Sequence[Path]) -> LastRun | None:
+    """What `undo_captions` without a name takes back; None: nothing."""
+    journals = {folder: Journal(folder).entries() for folder in folders}
+    run, _ = _last(journals)
+    found = [entry for entries in journals.values() for entry in entries if entry.run == run and not entry.row]
+    return LastRun(run, found[-1].time, len(found)) if found else None
+
+
 def undo_captions(folders: Sequence[Path], run: str, apply: bool, watcher: Watcher) -> Undoing:
     """`run` "": what was saved last; undone already, nothing happens. Raises DanluError for a run that no folder has.
 

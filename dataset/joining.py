@@ -122,6 +122,12 @@ def subject(dataset: Dataset, trigger: str = "") -> tuple[str, str]:
     return trigger or part.trigger, part.class_word
 
 
+def beside(dataset: Dataset, **others: Dataset | None) -> Dataset:
+    """With `others`, by their roles, as Encode Dataset takes them: whatever role their own datasets say."""
+    more = [replace(part, role=role) for role, other in others.items() if other for part in other.parts()]
+    return replace(dataset, joined=(*dataset.joined, *more))
+
+
 def whole_repeats(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
     """Weights turned into whole repeats, as epochs want them, and what became of the ratio.
 

@@ -105,26 +105,33 @@ class Known:
                 self._file.unlink(missing_ok=True)
 
 
-_open: list[Known] = []
+class _Open(threading.local):
+    """Those of this thread: a page may open a dataset while a node encodes one."""
+
+    def __init__(self) -> None:
+        self.stack: list[Known] = []
+
+
+_open = _Open()
 
 
 @contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
-    """Within, facts are read from and kept in `folder`; elsewhere nothing is kept."""
-    _open.append(Known(folder / FILE_NAME))
+    """Within, and in this thread, facts are read from and kept in `folder`; elsewhere nothing is kept."""
+    _open.stack.append(Known(folder / FILE_NAME))
     try:
         yield
     finally:
-        _open.pop().close()
+        _open.stack.pop().close()
 
 
 def get(kind: str, key: str, stamp: Stamp) -> str | None:
-    return _open[-1].get(kind, key, stamp) if _open else None
+    return _open.stack[-1].get(kind, key, stamp) if _open.stack else None
 
 
 def put(kind: str, key: str, stamp: Stamp, value: str, ours: bool = False) -> None:
-    if _open:
-        _open[-1].put(kind, key, stamp, value, ours)
+    if _open.stack:
+        _open.stack[-1].put(kind, key, stamp, value, ours)
 
 
 def _bytes(key: str) -> bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ._dataset_ui import dataset_ui
 from ._types import CATEGORY, CaptionerType, DatasetType
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class DanluCaptionDataset(io.ComfyNode):
                 captioner.release()
         text = report.text()
         reporter.text(text)
-        return io.NodeOutput(captioned, text, ui={"images": _sheet(captioned, report.shown), "text": [text]})
+        shown = {"images": _sheet(captioned, report.shown), "text": [text], **dataset_ui(captioned)}
+        return io.NodeOutput(captioned, text, ui=shown)
 
 
 def _inputs() -> list[io.Input]:

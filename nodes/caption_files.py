@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ._dataset_ui import dataset_ui
 from ._types import CATEGORY, DatasetType
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class DanluSaveCaptions(io.ComfyNode):
         saved = save_captions(dataset, request, reporter)
         text = saved.text()
         reporter.text(text)
-        return io.NodeOutput(saved.dataset, text, ui={"text": [text]})
+        return io.NodeOutput(saved.dataset, text, ui={"text": [text], **dataset_ui(saved.dataset)})
 
 
 class DanluUndoCaptions(io.ComfyNode):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ._dataset_ui import dataset_ui
 from ._types import CATEGORY, DatasetType
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class DanluComposeCaptions(io.ComfyNode):
         composed = compose_dataset(dataset, Recipe(**recipe), tags)
         counter: Counter | None = token_counter(clip) if clip is not None else None
         text = "\n".join((*composed.lines(), "", *view(composed.dataset, shown, counter)))
-        return io.NodeOutput(composed.dataset, composed.difference(), ui=_shown(cls, text))
+        return io.NodeOutput(composed.dataset, composed.difference(), ui=_shown(cls, text, composed.dataset))
 
 
 class DanluEditTags(io.ComfyNode):
@@ -96,7 +97,7 @@ class DanluEditTags(io.ComfyNode):
         counts = frequencies(edited.dataset, edited.kind)
         table = as_table(counts)
         text = "\n".join((*edited.lines(apply), "", edited.difference(shown=8), "", as_table(counts, shown=20)))
-        return io.NodeOutput(given, edited.difference(), table, as_csv(counts), ui=_shown(cls, text))
+        return io.NodeOutput(given, edited.difference(), table, as_csv(counts), ui=_shown(cls, text, given))
 
 
 class DanluBakeInTraits(io.ComfyNode):
@@ -135,15 +136,16 @@ class DanluBakeInTraits(io.ComfyNode):
         baked = bake_in(dataset, TraitChoice(**choice))
         text = "\n".join((*baked.lines(), "", baked.edited.difference(shown=8)))
         edited = baked.edited
-        return io.NodeOutput(edited.dataset, baked.suggestions(), edited.difference(), ui=_shown(cls, text))
+        shown = _shown(cls, text, edited.dataset)
+        return io.NodeOutput(edited.dataset, baked.suggestions(), edited.difference(), ui=shown)
 
 
-def _shown(node: type[io.ComfyNode], text: str) -> dict[str, Any]:
-    """The text on the node, now and when its graph is opened again."""
+def _shown(node: type[io.ComfyNode], text: str, dataset: Dataset) -> dict[str, Any]:
+    """The text on the node, now and when its graph is opened again, and the dataset that it gives."""
     from ..host.report import NodeReporter
 
     NodeReporter(node.hidden.unique_id).text(text.strip())
-    return {"text": [text.strip()]}
+    return {"text": [text.strip()], **dataset_ui(dataset)}
 
 
 def _compose_inputs() -> list[io.Input]:

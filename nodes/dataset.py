@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ._clip_inputs import clip_inputs
+from ._dataset_ui import dataset_ui
 from ._pair_inputs import pair_inputs
 from ._sheet import sheet_of
 from ._types import CATEGORY, DatasetType, TrainingDataType
 
 if TYPE_CHECKING:
-    from ..dataset.model import Dataset, FolderRequest
+    from ..dataset.model import Dataset
 
 CAPTIONS = ["auto", "txt", "filename", "none", "metadata"]
 
@@ -43,17 +44,16 @@ class DanluLoadDataset(io.ComfyNode):
         """Runs again when a picture or a caption file on disk has changed."""
         from ..dataset.scan import fingerprint
         from ..errors import DanluError
+        from ..host.datasets import request_of
 
         try:
-            return fingerprint(_request(folder, **others))
+            return fingerprint(request_of(folder, **others))
         except DanluError as error:  # execute will say it on the node
             return str(error)
 
     @classmethod
     def execute(cls, folder: str, **others: Any) -> io.NodeOutput:
-        from ..dataset import known
-        from ..dataset.scan import load_folder
-        from ..host.paths import system_folder
+        from ..host.datasets import load, request_of
         from ..host.report import NodeReporter
 
         reporter = NodeReporter(cls.hidden.unique_id)
@@ -62,10 +62,10 @@ class DanluLoadDataset(io.ComfyNode):
             reporter.check_interrupt()
             reporter.progress(done, total)
 
-        with known.kept_in(system_folder() / "cache"):
-            dataset = load_folder(_request(folder, **others), progress)
+        dataset = load(request_of(folder, **others), progress)
         reporter.text(dataset.report.text())
-        return io.NodeOutput(dataset, ui={"images": sheet_of(dataset), "text": [dataset.report.text()]})
+        shown = {"images": sheet_of(dataset), "text": [dataset.report.text()], **dataset_ui(dataset)}
+        return io.NodeOutput(dataset, ui=shown)
 
 
 class DanluEncodeDataset(io.ComfyNode):
@@ -113,6 +113,7 @@ class DanluEncodeDataset(io.ComfyNode):
         pick: str = "start",
         edit_prompt: str = "auto",
     ) -> io.NodeOutput:
+        from ..dataset.joining import beside
         from ..host.encode import HostEncoder
         from ..host.paths import system_folder
         from ..host.report import NodeReporter
@@ -126,7 +127,8 @@ class DanluEncodeDataset(io.ComfyNode):
         reporter = NodeReporter(cls.hidden.unique_id)
         encoder, cache = HostEncoder(vae, clip), system_folder() / "cache"
         data = encode_dataset(dataset, encoder, cache, options, reporter, regularisation, validation)
-        return io.NodeOutput(data, ui={"text": [describe(data)]})
+        whole = beside(dataset, regularisation=regularisation, validation=validation)
+        return io.NodeOutput(data, ui={"text": [describe(data)], **dataset_ui(whole)})
 
 
 def _load_inputs() -> list[io.Input]:
@@ -333,14 +335,6 @@ def _encode_inputs() -> list[io.Input]:
         ),
         *clip_inputs(),
     ]
-
-
-def _request(folder: str, **others: Any) -> FolderRequest:
-    from ..dataset.model import FolderRequest
-    from ..host.folders import dataset_roots
-    from ..host.paths import system_folder
-
-    return FolderRequest(folder, roots=dataset_roots(), unpack_to=system_folder() / "unpacked", **others)
 
 
 NODES = [DanluLoadDataset, DanluEncodeDataset]

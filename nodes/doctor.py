@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
+from ._dataset_ui import dataset_ui
 from ._types import CATEGORY, DatasetType, RunType
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class DanluDoctor(io.ComfyNode):
         report = text(diagnosis, out)
         reporter.text(report)
         images = _tensor(sheet.pages(diagnosis, pages, order, reporter.check_interrupt))
-        return io.NodeOutput(kept, images, report, ui={"text": [report], "images": _shown(images)})
+        return io.NodeOutput(kept, images, report, ui={"text": [report], "images": _shown(images), **dataset_ui(kept)})
 
 
 class DanluFaceCrops(io.ComfyNode):
@@ -116,7 +117,7 @@ class DanluFaceCrops(io.ComfyNode):
         faces = Faces(masks=tuple(planes) if masks else None, **{name: values[0] for name, values in others.items()})
         found = cut_faces(dataset[0], faces, system_folder() / "face_crops", reporter)
         images = _tensor(found.pages)
-        shown = {"text": [found.report], "images": _shown(images)}
+        shown = {"text": [found.report], "images": _shown(images), **dataset_ui(found.dataset)}
         return io.NodeOutput(found.dataset, found.crops, images, found.report, ui=shown)
 
 

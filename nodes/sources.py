@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ._dataset_ui import dataset_ui
 from ._sheet import sheet_of
 from ._types import CATEGORY, DatasetType
 
@@ -61,7 +62,7 @@ class DanluJoinDatasets(io.ComfyNode):
         joined = join(by_socket(datasets, PREFIX), parse_weights(weights), parse_roles(roles), parse_triggers(triggers))
         text = described(joined)
         NodeReporter(cls.hidden.unique_id).text(text)
-        return io.NodeOutput(joined, ui={"text": [text]})
+        return io.NodeOutput(joined, ui={"text": [text], **dataset_ui(joined)})
 
 
 class DanluDatasetFromImages(io.ComfyNode):
@@ -112,7 +113,7 @@ class DanluDatasetFromImages(io.ComfyNode):
         dataset = dataset_of_images(pictures, _texts(captions), whites, system_folder() / "images", chosen)
         text = dataset.report.text()
         NodeReporter(cls.hidden.unique_id).text(text)
-        return io.NodeOutput(dataset, ui={"images": sheet_of(dataset), "text": [text]})
+        return io.NodeOutput(dataset, ui={"images": sheet_of(dataset), "text": [text], **dataset_ui(dataset)})
 
 
 class DanluDatasetToImages(io.ComfyNode):

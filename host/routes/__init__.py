@@ -2,6 +2,10 @@
 
 POST train/finish | pause | save    to the training that runs
 GET  loras?name=NAME                a LoRA file that Danlu has saved, by the name that the loaders list
+GET  grids, grids/ID                which there are; one with its cells
+GET  grids/ID/cell/N[/name]         a cell's picture, small; what its LoRA would be called
+POST grids/ID/cell/N/keep | pin     its LoRA into models/loras; a mark
+POST datasets/open, GET datasets/ID/... the datasets that nodes have given: see datasets.py
 """
 
 from __future__ import annotations
@@ -14,6 +18,6 @@ def register_routes() -> None:
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return
-    from . import answers, loras, training  # noqa: F401 (each registers what it answers)
+    from . import answers, datasets, grids, loras, training  # noqa: F401 (each registers what it answers)
 
     answers.register(server.routes)
