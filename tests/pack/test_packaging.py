@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +30,46 @@ def test_what_the_registry_asks_for(project: dict[str, Any]) -> None:
     assert comfy["PublisherId"] and comfy["DisplayName"] and comfy["requires-comfyui"] == ">=0.30.0"
     # The host registers `web` here and WEB_DIRECTORY both: one of them is enough.
     assert "web" not in comfy
+
+
+def _in_repository(address: str, about: dict[str, Any]) -> Path:
+    """The file that an address of ours shows, once the main branch is published."""
+    owner = about["urls"]["Repository"].removeprefix("https://github.com/")
+    for start in (f"https://raw.githubusercontent.com/{owner}/main/", f"https://github.com/{owner}/blob/main/"):
+        if address.startswith(start):
+            return ROOT / address.removeprefix(start)
+    raise AssertionError(f"{address} is not in the repository")
+
+
+def test_addresses_lead_to_files_that_are_here(project: dict[str, Any]) -> None:
+    about, comfy = project["project"], project["tool"]["comfy"]
+    for address in (comfy["Icon"], comfy["Banner"], about["urls"]["Documentation"], about["urls"]["Changelog"]):
+        assert _in_repository(address, about).is_file(), address
+
+
+def test_icon_and_banner_are_as_the_registry_wants_them(project: dict[str, Any]) -> None:
+    about, comfy = project["project"], project["tool"]["comfy"]
+    icon, banner = (Image.open(_in_repository(comfy[key], about)) for key in ("Icon", "Banner"))
+    assert icon.width == icon.height <= 400
+    assert banner.width * 9 == banner.height * 21
+
+
+def test_the_script_draws_the_icon_that_is_here() -> None:
+    from danlu.demo.artwork import icon
+
+    here = np.asarray(Image.open(ROOT / "docs" / "artwork" / "icon.png").convert("RGBA"), dtype=float)
+    drawn = np.asarray(icon(), dtype=float)
+    assert drawn.shape == here.shape and np.abs(drawn - here).mean() < 2
+
+
+def test_the_registry_knows_our_classifiers(project: dict[str, Any]) -> None:
+    """It reads systems and accelerators from them, and drops all of a kind when it does not know one."""
+    systems = ("Microsoft", "POSIX", "MacOS", "OS Independent")
+    accelerators = ("NVIDIA CUDA", "AMD ROCm", "Intel Arc", "Apple Metal")
+    for name in project["project"]["classifiers"]:
+        kind, _, value = name.partition(" :: ")
+        known = {"Operating System": systems, "Environment": tuple(f"GPU :: {name}" for name in accelerators)}[kind]
+        assert value.startswith(known), name
 
 
 def test_dependencies_are_written_once(project: dict[str, Any]) -> None:
