@@ -20,7 +20,9 @@ from ..sweep.cells import (
     Constant,
     LoopPlan,
     Made,
+    Origin,
     Picture,
+    Place,
     Weights,
     lines,
     numbers,
@@ -58,7 +60,8 @@ class TrainPlan(LoopPlan):
     def cell(self, step: int) -> Cell:
         identity = f"run:{self.run.name}:{step}"
         made = [Made(SEGMENT, {**(self.segment or {}), "steps": step}, f"{identity}:{n}", n) for n in range(3)]
-        return Cell(_of_step(step), "", (*made, None), step)
+        label = _of_step(step)
+        return Cell(label, "", (*made, None), step, Place(label), Origin(self.run.name, step))
 
 
 def _of_step(step: int) -> str:
@@ -84,7 +87,7 @@ def train_plan(
     segment = {name: value for name, value in node.items() if name not in ("steps", "with_base")}
     segment = {**segment, "save_every": every, "horizon": outline.steps}
     plan = TrainPlan(request.name, (), (), ("",), "", run=outline.store.folder, segment=segment)
-    base = Cell(NO_LORA, "", (BASE, Constant(0), Constant(NO_LORA), None))
+    base = Cell(NO_LORA, "", (BASE, Constant(0), Constant(NO_LORA), None), place=Place(NO_LORA))
     cells = (*((base,) if with_base else ()), *map(plan.cell, steps))
     summary = f"{describe(data, outline.resolved.training, outline.steps)}, tested {len(cells)} times"
     return replace(plan, cells=cells, columns=tuple(cell.column for cell in cells), summary=summary)
@@ -157,11 +160,16 @@ def _with_trigger(prompts: list[str], checkpoints: RunHandle | LoraFiles) -> lis
 
 def _weights(checkpoints: RunHandle | LoraFiles) -> list[Weights]:
     if isinstance(checkpoints, LoraFiles):
-        return [Weights(label, _lora(path, f"file:{content_hash(path)}")) for label, path in checkpoints.files]
+        return [_of_file(label, path) for label, path in checkpoints.files]
     found = checkpoints.checkpoints()
     if not found:
         raise DanluError(f"checkpoints: the run {checkpoints.name} has none. Queue the node that trained it again.")
-    return [Weights(_of_step(c.step), _lora(c.path, f"run:{checkpoints.folder.name}:{c.step}")) for c in found]
+    run = checkpoints.folder.name
+    return [Weights(_of_step(c.step), _lora(c.path, f"run:{run}:{c.step}"), Origin(run, c.step)) for c in found]
+
+
+def _of_file(label: str, path: Path) -> Weights:
+    return Weights(label, _lora(path, f"file:{content_hash(path)}"), Origin(file=str(path)))
 
 
 def _lora(path: Path, identity: str) -> Made:

@@ -32,9 +32,9 @@ from ..sweep.pages import Shown, draw_pages
 from ..sweep.spill import on_disk, spill
 from ..sweep.store import CellStore, Done, note_of, plain_name, save_png
 from ..training.reporter import duration
+from .grids import Watch, cell_store
 from .loop_files import named_file
 from .loop_plans import arrays
-from .paths import system_folder
 from .report import NodeReporter
 
 CELL, STORE, PAGES, HOLD, HELD = "DanluGridCell", "DanluGridStore", "DanluGridPages", "DanluGridHold", "DanluGridHeld"
@@ -72,16 +72,20 @@ class RunningLoop:
     started: float = 0.0
     waiting: set[int] = field(default_factory=set)
     """Numbers of the cells that are yet to be made."""
+    watch: Watch = field(init=False)
     _signatures: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, plan: Any, graph: Mapping[str, Any], grid: str, texts: Mapping[str, str]) -> RunningLoop:
-        """Raises DanluError where the graph is no loop."""
+    def begin(
+        cls, plan: Any, graph: Mapping[str, Any], grid: str, texts: Mapping[str, str], workflow: str = ""
+    ) -> RunningLoop:
+        """`workflow`: its id in the front end. Raises DanluError where the graph is no loop."""
         if not isinstance(plan, LoopPlan):
             raise DanluError("loop: wire the loop output of Train Loop (Danlu) or Sweep (Danlu).")
-        store = CellStore(system_folder() / "cells", Path(folder_paths.get_output_directory()))
-        found = cls(plan, find_body(graph, grid, _is_output), store, texts)
-        found.waiting = {n for n, cell in enumerate(found._all_now()) if cell and found.done(cell) is None}
+        found = cls(plan, find_body(graph, grid, _is_output), cell_store(), texts)
+        found.waiting = {n for n, cell in enumerate(found.cells_now()) if cell and found.done(cell) is None}
+        found.watch = Watch(found, workflow)
+        found.watch.begun()
         return found
 
     # What is there
@@ -89,7 +93,7 @@ class RunningLoop:
     def now(self, number: int) -> Cell:
         return self.plan.now(self.plan.cells[number])
 
-    def _all_now(self) -> list[Cell | None]:
+    def cells_now(self) -> list[Cell | None]:
         """None: training ended early, so that this cell would be one that was there before."""
         cells = [self.plan.now(cell) for cell in self.plan.cells]
         first: dict[str, int] = {}
@@ -98,17 +102,18 @@ class RunningLoop:
         return [cell if first[cell.label] == number else None for number, cell in enumerate(cells)]
 
     def done(self, cell: Cell) -> Done | None:
-        return self.store.find(self._shared, self._signature(cell))
+        return self.store.find(self.shared, self.signature(cell))
 
-    def _signature(self, cell: Cell | None) -> str:
+    def signature(self, cell: Cell | None) -> str:
         label = cell.label if cell else ""
         if label not in self._signatures:
             self._signatures[label] = signature(self.body, cell.given if cell else None, named_file)
         return self._signatures[label]
 
     @property
-    def _shared(self) -> str:
-        return self._signature(None)
+    def shared(self) -> str:
+        """The signature of no cell in particular."""
+        return self.signature(None)
 
     # What the nodes do
 
@@ -131,13 +136,14 @@ class RunningLoop:
     def turn(self, number: int, graph: Any) -> Expansion | list[Entry]:
         """A cell's: what makes it, or its pictures where it is done. `graph`: the host's DynamicPrompt."""
         comfy.model_management.throw_exception_if_processing_interrupted()
-        cell = self._all_now()[number]
+        cell = self.cells_now()[number]
         done = self.done(cell) if cell else None
         if cell is None or done:
             self.waiting.discard(number)
             return _entries(done.files) if done else []
         self.started = time.monotonic()
         self.tell(cell.label)
+        self.watch.now(number)
         prefix = f"{self.body.grid}.0."
         copy = Copy(self.body, cell.given, prefix, self._outside)
         inputs = {"running": self, "number": number, "image": copy.ends["image"]}
@@ -164,10 +170,11 @@ class RunningLoop:
         label = "" if label == cell.label else label
         place = (self.plan.name, cell.label)
         texts = {**self.texts, **note_of(cell)} if self.texts else {}
-        done = self.store.add(self._shared, self._signature(cell), pictures, place, texts, label, seconds)
+        done = self.store.add(self.shared, self.signature(cell), pictures, place, texts, label, seconds)
         self.seconds.append(seconds)
         self.waiting.discard(number)
         self.tell()
+        self.watch.done(number)
         try:
             spill([images, made], _spilled())
         except OSError as error:
@@ -194,13 +201,14 @@ class RunningLoop:
 
         drawn = _kept(rows, _spilled())
         self.tell()
+        self.watch.ended()
         return drawn.view(len(files), -1, *drawn.shape[1:]), _entries(files)
 
     def _saved(self, pages: Iterable[Image.Image], files: list[Path]) -> Iterator[Tensor]:
         """Rows of pixels of one page after the other, each of which is saved first."""
         folder = self.store.output / "danlu" / plain_name(self.plan.name)
         for number, page in enumerate(pages, 1):
-            files.append(folder / f"grid_{self._shared[:8]}_{number}.png")
+            files.append(folder / f"grid_{self.shared[:8]}_{number}.png")
             save_png(files[-1], page, self.texts)
             for top in range(0, page.height, ROWS):
                 yield _tensor(page.crop((0, top, page.width, min(top + ROWS, page.height))))
@@ -232,7 +240,7 @@ class RunningLoop:
         count, missing = len(self.plan.cells), len(self.waiting)
         lines = [self.plan.summary]
         if missing:
-            seconds = median(self.seconds) if self.seconds else self.store.usual_seconds(self._shared)
+            seconds = median(self.seconds) if self.seconds else self.store.usual_seconds(self.shared)
             left = f"about {duration(missing * seconds)}" if seconds else "the first one tells the time"
             lines.append(f"{missing} of {count} cells to go: {left}")
         else:

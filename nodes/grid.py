@@ -44,12 +44,14 @@ class DanluGrid(io.ComfyNode):
     @classmethod
     def execute(cls, loop: Any, image: Any = None, label: Any = None) -> io.NodeOutput:
         """`image` and `label` are never evaluated: copies of what leads to them are, one a cell."""
+        from ..host.grids import workflow_id
         from ..host.loops import RunningLoop
         from ..host.saving import Graph
 
         texts = Graph(cls.hidden.prompt, cls.hidden.extra_pnginfo).metadata()
         graph = cls.hidden.dynprompt.get_original_prompt()
-        found = RunningLoop.begin(loop, graph, str(cls.hidden.unique_id), texts).expanded()
+        workflow = workflow_id(cls.hidden.extra_pnginfo)
+        found = RunningLoop.begin(loop, graph, str(cls.hidden.unique_id), texts, workflow).expanded()
         return io.NodeOutput(found.result, expand=found.nodes)
 
 

@@ -46,6 +46,28 @@ Given = Constant | Made
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a cell stands on each axis; None: at every value of it, since it is the same at all of them."""
+
+    checkpoint: str
+    strength: float | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    picture: int | None = None
+    """Counts from 1."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose LoRA a cell shows: a checkpoint of a run, or a file; neither: it shows none."""
+
+    run: str = ""
+    """The name of its folder."""
+    step: int = 0
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class Cell:
     column: str
     row: str
@@ -53,6 +75,8 @@ class Cell:
     """By output of the loop node; None: the output that is wired to the grid itself."""
     step: int = 0
     """The training step that it needs; 0: none."""
+    place: Place = Place("")
+    origin: Origin = Origin()
 
     @property
     def label(self) -> str:
@@ -85,6 +109,7 @@ class Weights:
 
     label: str
     lora: Given
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True)
@@ -140,7 +165,7 @@ class _Pair:
 
     label: str
     place: tuple[int, float]
-    lora: Given
+    weights: Weights
     strength: float
 
 
@@ -150,13 +175,15 @@ class _Row:
     prompt: str
     seed: int
     picture: Picture
+    number: int | None
+    """Of the picture."""
 
 
 def _pairs(axes: Axes) -> Iterable[_Pair]:
     """Outermost, so that weights are patched once a pair: all at the main strength, then what else is asked for."""
     strengths = list(dict.fromkeys(axes.strengths))
     if axes.base is not None:
-        yield _Pair(NO_LORA, (-1, 0.0), axes.base, 0.0)
+        yield _Pair(NO_LORA, (-1, 0.0), Weights(NO_LORA, axes.base), 0.0)
     if not strengths or not axes.weights:
         return
     main = min(strengths, key=lambda strength: abs(strength - 1.0))
@@ -172,7 +199,7 @@ def _pairs(axes: Axes) -> Iterable[_Pair]:
 
 def _pair(weights: Weights, place: int, strength: float, told: bool) -> _Pair:
     label = f"{weights.label} at {strength:g}" if told else weights.label
-    return _Pair(label, (place, strength), weights.lora, strength)
+    return _Pair(label, (place, strength), weights, strength)
 
 
 def _rows(axes: Axes) -> Iterable[_Row]:
@@ -184,14 +211,16 @@ def _rows(axes: Axes) -> Iterable[_Row]:
                 parts = [prompt]
                 parts += [f"seed {seed}"] if len(seeds) > 1 else []
                 parts += [f"picture {number}"] if len(pictures) > 1 else []
-                yield _Row(" · ".join(filter(None, parts)), prompt, seed, picture)
+                yield _Row(" · ".join(filter(None, parts)), prompt, seed, picture, number if axes.pictures else None)
 
 
 def _cell(pair: _Pair, row: _Row) -> Cell:
     label = ", ".join(filter(None, (pair.label, row.label)))
     values = (pair.strength, row.prompt, row.seed)
-    given = (None, pair.lora, *map(Constant, values), row.picture.image, Constant(label))
-    return Cell(pair.label, row.label, given)
+    given = (None, pair.weights.lora, *map(Constant, values), row.picture.image, Constant(label))
+    strength = None if pair.place[0] < 0 else pair.strength
+    place = Place(pair.weights.label, strength, row.prompt, row.seed, row.number)
+    return Cell(pair.label, row.label, given, place=place, origin=pair.weights.origin)
 
 
 def _check_distinct(cells: Sequence[Cell]) -> None:

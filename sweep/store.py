@@ -111,7 +111,8 @@ def save_png(path: Path, picture: Image, texts: Mapping[str, str]) -> None:
 
 def plain_name(text: str) -> str:
     """Of a label or a run: letters, digits and a few signs that every file system takes, and no path."""
-    clean = re.sub(r"[^\w.+-]+", " ", text).strip(" .")
+    # The host shows no file with two dots in its name.
+    clean = re.sub(r"\.{2,}", ".", re.sub(r"[^\w.+-]+", " ", text)).strip(" .")
     clean = clean.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
     return clean.replace(" ", "_") or "cells"
 
