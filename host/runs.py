@@ -82,9 +82,16 @@ def look_after(action: str, run: str) -> str:
         raise DanluError(f"action: there is no '{action}'; there are list, {', '.join(_ACTIONS)}.")
     if run == ALL_RUNS and action in ("move to trash", "export"):
         raise DanluError(f"run: choose one run for '{action}'.")
-    stores = all_runs(runs) if run == ALL_RUNS else [chosen(runs, run)]
-    done = [f"{label(store)}: {_ACTIONS[action](store)}" for store in stores]
+    if run == ALL_RUNS:
+        done = [f"{label(store)}: {_done(action, store)}" for store in all_runs(runs)]
+    else:
+        store = chosen(runs, run)
+        done = [f"{label(store)}: {_ACTIONS[action](store)}"]
     return "\n".join([*done, table(overview(runs))])
+
+
+def _done(action: str, store: RunStore) -> str:
+    return "pinned, left as it is" if store.is_kept else _ACTIONS[action](store)
 
 
 def _exported(store: RunStore) -> str:

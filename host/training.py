@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import comfy.model_management
 from comfy.model_patcher import ModelPatcher
@@ -18,6 +18,7 @@ from ..training.outline import checked_steps
 from ..training.reporter import Paused
 from ..training.request import NEW_RUN, TrainRequest
 from ..training.run import TrainResult, train_lora
+from ..training.runs.session import Origin
 from ..training.runs.store import LoraModel, RunHandle, RunStore
 from ..training.runs.table import curves_of, rows_of
 from ..training.validation import cost
@@ -50,6 +51,14 @@ class RunInputs:
     when_changed: str = NEW_RUN
     horizon: int = -1
     """The last step of the chain of train nodes that this one begins."""
+    graphs: Mapping[str, Any] = field(default_factory=dict)
+    """`training.runs.session.GRAPHS`: what was queued."""
+
+
+def graphs_of(prompt: Any, extra: Any) -> dict[str, Any]:
+    """What a run keeps of what was queued. `extra`: the host's extra_pnginfo; programs leave its workflow out."""
+    workflow = extra.get("workflow") if isinstance(extra, dict) else None
+    return {"workflow": workflow, "prompt": prompt}
 
 
 def request_for(
@@ -82,6 +91,7 @@ def request_for(
         horizon=inputs.horizon,
         run=inputs.run,
         when_changed=inputs.when_changed,
+        origin=Origin(prepared.model.file, data.name, inputs.graphs),
     )
     measured = [] if settings.validation == "off" else [cost(data)]
     return request, [*prepared.notes, *data.notes, *measured]

@@ -99,7 +99,7 @@ class DanluTrainSegment(io.ComfyNode):
             description="Used by Train Loop (Danlu) itself.",
             is_dev_only=True,
             not_idempotent=True,
-            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.extra_pnginfo],
             accept_all_inputs=True,
             inputs=[],
             outputs=[
@@ -114,11 +114,16 @@ class DanluTrainSegment(io.ComfyNode):
         cls, model: Any, training_data: Any, lora_config: Any = None, training_config: Any = None, **inputs: Any
     ) -> io.NodeOutput:
         """`inputs`: those of the loop node, but steps, up to which it trains; horizon, the loop's own steps."""
+        from dataclasses import replace
+
         from ..host.loop_plans import train_segment
+        from ..host.training import graphs_of
 
         choices, run = _sorted(inputs)
+        prompt = cls.hidden.dynprompt
+        run = replace(run, graphs=graphs_of(prompt.get_original_prompt(), cls.hidden.extra_pnginfo))
         # What it says is shown on the loop node.
-        shown_at = cls.hidden.dynprompt.get_display_node_id(cls.hidden.unique_id)
+        shown_at = prompt.get_display_node_id(cls.hidden.unique_id)
         return io.NodeOutput(*train_segment(model, training_data, lora_config, training_config, run, choices, shown_at))
 
 

@@ -35,7 +35,7 @@ class DanluTrainLoRA(io.ComfyNode):
             search_aliases=["lora training", "finetune", "dreambooth", "train", "kohya", "ai-toolkit"],
             is_output_node=True,
             not_idempotent=True,
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
             inputs=_inputs(),
             outputs=[
                 LoraModelType.Output("lora", display_name="lora"),
@@ -85,12 +85,14 @@ class DanluTrainLoRA(io.ComfyNode):
         # Let nodes that test an earlier checkpoint run first: the executor works off what is ready while this sleeps.
         await asyncio.sleep(0.001)
         from ..host.preparation import ModelChoices
-        from ..host.training import RunInputs, train_on_host
+        from ..host.training import RunInputs, graphs_of, train_on_host
         from ..training.runs.chain import last_step
 
         choices = ModelChoices(expert, assistant_lora, train_distilled, start_lora, clip)
         node_id = cls.hidden.unique_id
-        inputs = RunInputs(**run, horizon=last_step(cls.hidden.prompt, node_id))
+        prompt = cls.hidden.prompt
+        graphs = graphs_of(prompt, cls.hidden.extra_pnginfo)
+        inputs = RunInputs(**run, horizon=last_step(prompt, node_id), graphs=graphs)
         result = train_on_host(model, training_data, lora_config, training_config, node_id, inputs, choices)
         shown = {"text": [result.report], "images": [result.picture]}
         return io.NodeOutput(result.lora, result.handle, result.handle, {"loss": result.losses}, ui=shown)

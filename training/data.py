@@ -102,6 +102,8 @@ class TrainingData:
     image_count: int
     notes: tuple[str, ...] = ()
     """What the user should know (skipped files, enlarged pictures, cut captions)."""
+    name: str = ""
+    """Of its folder, for people."""
 
     @property
     def trained(self) -> tuple[Entry, ...]:

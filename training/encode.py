@@ -107,6 +107,7 @@ def _encoded(
         fingerprint=_fingerprint(entries, encoder),
         image_count=len({job.files for job in jobs if job.role == "train"}),
         notes=(*_warnings(dataset), *notes),
+        name=" + ".join(labels(dataset.parts())),
     )
     reporter.text(describe(data))
     return data

@@ -10,6 +10,7 @@ from .adapters import StartLora
 from .config import LoRAConfig, TrainingConfig, is_auto
 from .data import TrainingData
 from .model import BaseModel
+from .runs.session import Origin
 from .runs.store import RunHandle
 from .text import TextModel
 
@@ -45,6 +46,7 @@ class TrainRequest:
     """The run to go on with: this one, or the parent of this one."""
     when_changed: str = NEW_RUN
     """What to do when the last run of the same name differs: `WHEN_CHANGED`."""
+    origin: Origin = field(default_factory=Origin)
 
 
 def identity(request: TrainRequest) -> dict[str, Any]:

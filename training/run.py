@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from .outline import Outline, describe, outlined
 from .reporter import Reporter
 from .request import TrainRequest, pictures_of
 from .runs.locate import adopt
+from .runs.session import session
 from .runs.store import LoraModel, RunHandle, RunStore
 from .settle import as_made, settled
 from .trained import Trained
@@ -89,7 +90,16 @@ def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> int:
     reporter.text("\n".join((summary, room.told(), *outline.found.notes)))
     with outline.store.locked(reporter):
         # Whoever held the lock may have trained it meanwhile.
-        return outline.store.reached(steps) or _train_locked(request, outline, adapters, trainer)
+        return outline.store.reached(steps) or _in_session(request, outline, adapters, trainer)
+
+
+def _in_session(request: TrainRequest, outline: Outline, adapters: Trained, trainer: Trainer) -> int:
+    whole = max(outline.steps, request.horizon)
+    with ExitStack() as stack:
+        with _writing(outline.store):
+            noted = session(outline.store.folder, request.origin, whole, request.data.image_count)
+            stack.enter_context(noted)
+        return _train_locked(request, outline, adapters, trainer)
 
 
 def _train_locked(request: TrainRequest, outline: Outline, adapters: Trained, trainer: Trainer) -> int:

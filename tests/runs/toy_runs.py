@@ -19,7 +19,7 @@ from danlu.training.run import TrainResult, train_lora
 STEPS = 12
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """What a host raises when the user cancels."""
 
 

@@ -71,6 +71,8 @@ def _prune(runs: Path, options: argparse.Namespace) -> str:
 
 def _pruned(run: RunFacts, options: argparse.Namespace) -> str:
     shown = label(run.store)
+    if options.all and run.store.is_kept:
+        return f"{shown}: pinned, left as it is"
     if options.trash:
         return f"{shown}: moved to {to_trash(run.store)}"
     freed = prune_states(run.store) if options.states else prune_checkpoints(run.store)

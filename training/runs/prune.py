@@ -17,6 +17,10 @@ from .overview import label
 from .store import SEGMENT_END, RunStore
 
 
+class InUse(DanluError):
+    """A training holds the run."""
+
+
 class _Impatient(Reporter):
     """Does not wait for a run that is being trained."""
 
@@ -25,20 +29,26 @@ class _Impatient(Reporter):
         self.what = what
 
     def check_interrupt(self) -> None:
-        raise DanluError(f"{label(self.store)} is being trained: {self.what} it when that has ended.")
+        raise InUse(f"{label(self.store)} is being trained: {self.what} it when that has ended.")
 
 
 @contextmanager
 def at_rest(store: RunStore, what: str) -> Iterator[None]:
-    """Nobody trains the run for the time of the context; raises DanluError where somebody does."""
+    """Nobody trains the run for the time of the context; raises InUse where somebody does."""
     if not store.exists:
         raise DanluError(f"{store.folder} is gone.")
     with store.locked(_Impatient(store, what)):
         yield
 
 
+def _check_unpinned(store: RunStore) -> None:
+    if store.is_kept:
+        raise DanluError(f"{label(store)} is pinned: nothing of it is removed. Unpin it first (Runs tab).")
+
+
 def prune_states(store: RunStore) -> int:
     """Removes the states but the newest, which a run goes on from, and those that a user pinned. Bytes freed."""
+    _check_unpinned(store)
     with at_rest(store, "prune"):
         kept = {step for step, why in store.pinned().items() if why != SEGMENT_END}
         kept.update(store.states.steps()[-1:])
@@ -47,6 +57,7 @@ def prune_states(store: RunStore) -> int:
 
 def prune_checkpoints(store: RunStore) -> int:
     """Removes the checkpoints but the last and the pinned ones (ends of train nodes), and the best. Bytes freed."""
+    _check_unpinned(store)
     with at_rest(store, "prune"):
         kept = _kept_checkpoints(store)
         return _remove(checkpoint.path for checkpoint in store.checkpoints() if checkpoint.step not in kept)
@@ -79,7 +90,8 @@ def trash_of(runs: Path) -> Path:
 
 
 def to_trash(store: RunStore) -> Path:
-    """Moves a run out of the way; where it is then. Moving its folder back under its id brings it back."""
+    """Moves a run out of the way; where it is then. `from_trash` brings it back."""
+    _check_unpinned(store)
     with at_rest(store, "remove"):
         pass  # Windows moves no folder that holds an open file, so the lock cannot be kept.
     trash = trash_of(store.folder.parent)
@@ -90,6 +102,22 @@ def to_trash(store: RunStore) -> Path:
     except OSError as error:
         raise DiskError(f"{label(store)} could not be moved to {trash}: {error}.") from error
     return goal
+
+
+def from_trash(gone: Path, runs: Path) -> RunStore:
+    """Brings a run back that `to_trash` moved to `gone`. Raises DanluError where it has been trained anew since."""
+    store = RunStore(runs / gone.name.partition("-")[0])
+    if store.exists:
+        raise DanluError(f"{label(store)} is there again: move that one to the trash first.")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        if store.folder.exists():
+            # What a training left that ended before its run was there.
+            shutil.move(store.folder, free_name(gone.parent, f"{store.id}-leftover"))
+        shutil.move(gone, store.folder)
+    except OSError as error:
+        raise DiskError(f"{gone} could not be moved back to {runs}: {error}.") from error
+    return store
 
 
 def free_name(folder: Path, name: str, ending: str = "") -> Path:

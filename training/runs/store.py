@@ -13,6 +13,8 @@
 <runs>/<id>/states/000250.safetensors    what it goes on from
 <runs>/<id>/pins/000250              a checkpoint that is never removed by itself, and why
 <runs>/<id>/finished.json            it was ended there, before its time
+<runs>/<id>/pinned                   nothing of it is removed by itself
+<runs>/<id>/session.json             its last training; workflow.json, prompt.json: the graph that asked for it
 <runs>/<id>/lock                     held by the process that trains it
 """
 
@@ -219,14 +221,26 @@ class RunStore:
         files = sorted((self.folder / "pins").glob("[0-9]*"))
         return {int(file.name): file.read_text(encoding="utf-8") for file in files if file.name.isdigit()}
 
+    @property
+    def is_kept(self) -> bool:
+        """The user pinned the whole run: nothing of it is removed."""
+        return (self.folder / "pinned").exists()
+
+    def keep(self, kept: bool) -> None:
+        if kept:
+            write_atomically(self.folder / "pinned", b"")
+        else:
+            (self.folder / "pinned").unlink(missing_ok=True)
+
     def hand_out(self, step: int) -> None:
         """A node gives this step's LoRA to others: it stays."""
         if step not in self.pinned():
             self.pin(step, SEGMENT_END)
 
     def keep_last(self, count: int, final_step: int, best: Collection[int] = ()) -> None:
-        """Removes all but the newest `count` checkpoints, the final one, the best and the pinned ones; -1 keeps all."""
-        if count < 0:
+        """Removes all but the newest `count` checkpoints, the final one, the best and the pinned ones; -1 keeps all, as
+        a run does that is pinned as a whole."""
+        if count < 0 or self.is_kept:
             return
         kept = {final_step, *best, *self.pinned()}
         removable = [c for c in self.checkpoints() if c.step not in kept]

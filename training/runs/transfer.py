@@ -28,6 +28,7 @@ from ..memory import shown_bytes
 from .labels import SHORT_ID
 from .overview import label, readable
 from .prune import at_rest, free_name, trash_of
+from .session import mark_imported
 from .store import RunStore, run_id
 
 FORMAT = 1
@@ -35,7 +36,7 @@ INDEX = "index.json"
 MOST_INDEX = 16 << 20
 """Bytes: room for a hundred thousand files."""
 KNOWN = re.compile(
-    r"(manifest|dataset|names|finished|advice)\.json"
+    r"(manifest|dataset|names|finished|advice|session|workflow|prompt)\.json"
     r"|(log|validation)\.jsonl|loss\.csv"
     r"|(checkpoints|states)/[0-9]{6,12}\.safetensors"
     r"|pins/[0-9]{6,12}"
@@ -262,4 +263,5 @@ def _moved_in(waiting: RunStore, index: _Index, runs: Path) -> RunStore:
     runs.mkdir(parents=True, exist_ok=True)
     os.rename(waiting.folder, store.folder)
     store.use_as(index.name)
+    mark_imported(store.folder)
     return store
