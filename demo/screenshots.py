@@ -1,6 +1,6 @@
 """Pictures of the template workflows, for ComfyUI's template browser: each as the real front end shows it.
 
-    python -m demo.screenshots [--output FOLDER] [--renderer nodes2]
+    python -m demo.screenshots [--output FOLDER] [--renderer nodes2] [TEMPLATE ...]
 
 Needs Playwright and a Chromium, as the browser tests do, and trains nothing.
 """
@@ -21,6 +21,7 @@ from PIL import Image
 
 from .front_end import chromium, open_page
 from .install import install
+from .real_templates import list_only
 from .server import Client, HostProcess
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -67,12 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo.screenshots", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=TEMPLATES, help="folder for the pictures (default: %(default)s)")
     parser.add_argument("--renderer", choices=("canvas", "nodes2"), default="canvas")
+    parser.add_argument("templates", nargs="*", metavar="TEMPLATE", help="names of templates (default: all)")
     options = parser.parse_args(arguments)
     comfyui = Path(os.environ["DANLU_COMFYUI"])
     with tempfile.TemporaryDirectory(prefix="danlu-screenshots-") as folder:
         base = Path(folder)
         install(base)
-        (base / "models" / "checkpoints").mkdir(parents=True)
+        list_only(base)
+        (base / "models" / "checkpoints").mkdir(parents=True, exist_ok=True)
         (base / "models" / "checkpoints" / CHECKPOINT).touch()
         host = HostProcess(comfyui, base, packs={"danlu": REPOSITORY})
         with host, Client(host.url) as client, chromium() as browser:
@@ -84,6 +87,8 @@ def _take_all(client: Client, browser: Any, options: argparse.Namespace) -> None
     for name, value in BARE.items():
         client.set_setting(name, value)
     for template in sorted(TEMPLATES.glob("*.json")):
+        if options.templates and template.stem not in options.templates:
+            continue
         with open_page(client, browser, options.renderer) as page:
             target = options.output / f"{template.stem}.jpg"
             picture(page, json.loads(template.read_text(encoding="utf-8"))).save(target, quality=QUALITY)

@@ -13,45 +13,24 @@ import json
 import os
 import sys
 import tempfile
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .edit_pairs import INSTRUCTION
 from .install import CLIP, EDIT, FLUX, PREFIX, VAE, install, test_picture
+from .real_templates import RECIPES, built, list_only
 from .server import Client, HostProcess
-from .workflow import default_of, is_combo, options_of, widget_values, widgets_of
+from .template_files import BLUE, GREEN, VIOLET, YELLOW, Node, Template, refreshed, workflow
+from .video_template import wan
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-NOTES = Path(__file__).resolve().parent / "template_notes"
-FRONT_END = "1.47.12"
-Json = dict[str, Any]
-OWN, HOSTS = ("danlu", "0.1.0"), ("comfy-core", "0.30.0")
-BLUE, GREEN, VIOLET, YELLOW = "#3f789e", "#8A8", "#88A", "#b58b2a"
 PROMPT = "a small dantong on a plain green background, right"
 TRAINING = {"learning_rate": 0.003, "batch_size": 4, "lr_scheduler": "cosine"}
 EDIT_TRAINING = {"learning_rate": 0.002, "batch_size": 4, "lr_scheduler": "cosine", "caption_dropout": 0}
 SAMPLER = {"seed": 0, "steps": 20, "cfg": 4, "sampler_name": "euler", "scheduler": "simple", "denoise": 1}
-
-
-@dataclass
-class Node:
-    type: str
-    pos: tuple[int, int]
-    size: tuple[int, int]
-    values: Mapping[str, Any] = field(default_factory=dict)
-    links: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    """Input -> (name of the node, output)."""
-    title: str = ""
-
-
-@dataclass
-class Template:
-    nodes: dict[str, Node]
-    groups: Sequence[tuple[str, tuple[int, int, int, int], str]]
-    note_height: int = 600
 
 
 def loaders(x: int) -> dict[str, Node]:
@@ -229,7 +208,8 @@ def edit() -> Template:
     return Template(nodes, groups, note_height=760)
 
 
-TEMPLATES = {
+Templates = dict[str, Callable[[], Template]]
+TEMPLATES: Templates = {
     "Train and test every checkpoint": loop,
     "Train in steps": chain,
     "Compare checkpoints": compare,
@@ -237,151 +217,17 @@ TEMPLATES = {
 }
 
 
-def workflow(name: str, template: Template, object_info: Mapping[str, Json]) -> Json:
-    """In the front end's format."""
-    numbers = {key: number for number, key in enumerate(template.nodes, 2)}
-    nodes = [
-        _note(name, template.note_height),
-        *(_node(numbers[key], node, object_info) for key, node in template.nodes.items()),
-    ]
-    by_id = {node["id"]: node for node in nodes}
-    links: list[Any] = []
-    for key, node in template.nodes.items():
-        slots = by_id[numbers[key]]["inputs"]
-        for wanted, (source, output) in node.links.items():
-            place = next(n for n, slot in enumerate(slots) if slot["name"] == wanted)
-            out = by_id[numbers[source]]["outputs"][output]
-            slots[place]["link"] = len(links) + 1
-            out["links"] = [*(out["links"] or []), len(links) + 1]
-            links.append([len(links) + 1, numbers[source], output, numbers[key], place, out["type"]])
-    groups = [
-        {"id": n, "title": title, "bounding": list(box), "color": color, "flags": {}}
-        for n, (title, box, color) in enumerate(template.groups, 1)
-    ]
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"danlu/{name}")),
-        "revision": 0,
-        "last_node_id": len(nodes),
-        "last_link_id": len(links),
-        "nodes": [{**node, "order": order} for order, node in enumerate(nodes)],
-        "links": links,
-        "groups": groups,
-        "config": {},
-        "extra": {"ds": {"scale": 0.6, "offset": [150, 250]}, "frontendVersion": FRONT_END},
-        "version": 0.4,
-    }
-
-
-def _note(name: str, height: int) -> Json:
-    text = (NOTES / f"{name}.md").read_text(encoding="utf-8").strip()
-    return {
-        "id": 1,
-        "type": "MarkdownNote",
-        "pos": [0, -40],
-        "size": [340, height],
-        "flags": {},
-        "order": 0,
-        "mode": 0,
-        "inputs": [],
-        "outputs": [],
-        "title": "How to use it",
-        "properties": {},
-        "widgets_values": [text],
-        "color": "#432",
-        "bgcolor": "#653",
-    }
-
-
-def _node(number: int, node: Node, object_info: Mapping[str, Json]) -> Json:
-    info = object_info[node.type]
-    widgets = list(widgets_of(info))
-    slots = list(_slots(info, {name for name, spec in widgets if spec}))
-    found = {
-        "id": number,
-        "type": node.type,
-        "pos": list(node.pos),
-        "size": list(node.size),
-        "flags": {},
-        "order": 0,
-        "mode": 0,
-        "inputs": slots,
-        "outputs": [
-            {"localized_name": name, "name": name, "type": kind, "links": None}
-            for name, kind in zip(info["output_name"], info["output"], strict=True)
-        ],
-        "properties": _properties(node.type),
-        "widgets_values": [_value(name, spec, node.values) for name, spec in widgets],
-    }
-    return {**found, "title": node.title} if node.title else found
-
-
-def refreshed(old: Json, object_info: Mapping[str, Json]) -> Json:
-    """A workflow that was laid out by hand, with the inputs that its Danlu nodes have got since."""
-    nodes = [
-        _refreshed(node, object_info[node["type"]]) if node["type"].startswith("Danlu") else node
-        for node in old["nodes"]
-    ]
-    before, after = (
-        {n["id"]: [slot["name"] for slot in n["inputs"]] for n in found} for found in (old["nodes"], nodes)
-    )
-    links = [[*link[:4], after[link[3]].index(before[link[3]][link[4]]), *link[5:]] for link in old["links"]]
-    return {**old, "nodes": nodes, "links": links}
-
-
-def _refreshed(node: Json, info: Json) -> Json:
-    widgets = list(widgets_of(info))
-    values, links = widget_values(node, info), {slot["name"]: slot["link"] for slot in node["inputs"]}
-    slots = _slots(info, {name for name, spec in widgets if spec})
-    return {
-        **node,
-        "inputs": [{**slot, "link": links.get(slot["name"])} for slot in slots],
-        "widgets_values": [_value(name, spec, values) for name, spec in widgets],
-    }
-
-
-def _slots(info: Json, widgets: set[str]) -> Iterator[Json]:
-    """Sockets first, then widgets, as the front end orders them."""
-    every = [
-        (name, spec, group) for group in ("required", "optional") for name, spec in info["input"].get(group, {}).items()
-    ]
-    for name, spec, group in sorted(every, key=lambda item: item[0] in widgets):
-        slot: Json = {
-            "localized_name": name,
-            "name": name,
-            "type": "COMBO" if is_combo(spec) else spec[0],
-            "link": None,
-        }
-        if name in widgets:
-            slot["widget"] = {"name": name}
-        if group == "optional":
-            slot["shape"] = 7
-        yield slot
-
-
-def _value(name: str, spec: Any, values: Mapping[str, Any]) -> Any:
-    if spec is None:  # what goes with a seed
-        return "fixed"
-    value = values.get(name, default_of(spec))
-    choices = options_of(spec).get("options") or spec[0] if is_combo(spec) else None
-    if choices and value not in choices:
-        raise ValueError(f"{name}: {value!r} is not among {choices}")
-    return value
-
-
-def _properties(kind: str) -> Json:
-    pack, version = OWN if kind.startswith("Danlu") else HOSTS
-    return {"Node name for S&R": kind, "cnr_id": pack, "ver": version}
-
-
 def main(arguments: list[str] | None = None) -> int:
     from .caption_templates import CAPTION_TEMPLATES
 
-    templates = {**TEMPLATES, **CAPTION_TEMPLATES}
+    real: Templates = {name: partial(built, recipe) for name, recipe in RECIPES.items()}
+    templates: Templates = {**TEMPLATES, **CAPTION_TEMPLATES, **real, "Video LoRA - Wan 2.2": wan}
     parser = argparse.ArgumentParser(prog="demo.templates", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "workflows")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="danlu-templates-") as folder:
         install(Path(folder))
+        list_only(Path(folder))
         host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), Path(folder), packs={"danlu": REPOSITORY})
         with host:
             object_info = Client(host.url).get("/object_info")

@@ -17,7 +17,9 @@ VIRTUAL = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 """Node types that live in the front end alone."""
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 """A node's `mode`."""
-WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+"""A choice that may bring further inputs with it; here only such choices that bring none."""
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC}
 SEEDS = ("seed", "noise_seed")
 """Integers that get a control_after_generate companion unless their node says no."""
 UPLOADS = ("image_upload", "video_upload", "audio_upload")
@@ -101,6 +103,8 @@ def is_combo(spec: Spec) -> bool:
 def default_of(spec: Spec) -> Any:
     if "default" in options_of(spec):
         return options_of(spec)["default"]
+    if spec[0] == DYNAMIC:
+        return options_of(spec)["options"][0]["key"]
     if not is_combo(spec):
         return {"STRING": "", "BOOLEAN": False}.get(spec[0], 0)
     choices = spec[0] if isinstance(spec[0], list) else options_of(spec).get("options") or []

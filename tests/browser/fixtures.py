@@ -42,6 +42,7 @@ def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.Temp
     from danlu.demo.edit_pairs import draw_pairs
     from danlu.demo.host_setup import add_host
     from danlu.demo.install import CLIP, EDIT, FLUX, PREFIX, REGULARISATION, VAE, test_picture
+    from danlu.demo.real_templates import list_only
     from danlu.demo.seeded_clip import write_clip
 
     add_host(str(comfyui))
@@ -51,7 +52,8 @@ def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.Temp
     server.put(model_file(made, "flux"), f"models/diffusion_models/{PREFIX}/{FLUX}")
     server.put(model_file(made, "vae16"), f"models/vae/{PREFIX}/{VAE}")
     server.put(write_clip(made / CLIP), f"models/text_encoders/{PREFIX}/{CLIP}")
-    # This one is only listed, never loaded.
+    # These are only listed, never loaded.
+    list_only(server.base)
     (made / "empty").touch()
     server.put(made / "empty", "models/checkpoints/v1-5-pruned-emaonly-fp16.safetensors")
     for folder in (PREFIX, REGULARISATION):

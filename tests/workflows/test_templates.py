@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from danlu.demo.workflow import VIRTUAL, to_api, widget_values
+from danlu.demo.workflow import DYNAMIC, VIRTUAL, to_api, widget_values
 from danlu.tests.browser.fixtures import RENDERERS, open_page
 from danlu.tests.server import Server
 
@@ -70,6 +70,8 @@ def _is_valid(value: Any, spec: list[Any]) -> bool:
     kind, options = spec[0], spec[1] if len(spec) > 1 else {}
     if isinstance(kind, list) or kind == "COMBO":
         return value in (kind if isinstance(kind, list) else options["options"])
+    if kind == DYNAMIC:
+        return value in [option["key"] for option in options["options"]]
     if kind in ("INT", "FLOAT"):
         fits = isinstance(value, int) or (kind == "FLOAT" and isinstance(value, float))
         return fits and options.get("min", value) <= value <= options.get("max", value)

@@ -9,6 +9,7 @@ import pytest
 from danlu.demo.workflow import WorkflowError, to_api
 
 COMBO = ["a", "b"]
+CODECS = [{"key": "auto", "inputs": {}}, {"key": "h264", "inputs": {"required": {"crf": ["FLOAT", {}]}}}]
 INFO: dict[str, Any] = {
     "Source": {"input": {"required": {"size": ["INT", {"default": 8}]}}, "display_name": "A source"},
     "Filter": {
@@ -22,6 +23,7 @@ INFO: dict[str, Any] = {
         }
     },
     "Train": {"input": {"required": {"seed": ["INT", {"control_after_generate": False}], "steps": ["INT", {}]}}},
+    "Video": {"input": {"required": {"codec": ["COMFY_DYNAMICCOMBO_V3", {"options": CODECS}], "fps": ["INT", {}]}}},
     "Upload": {
         "input": {
             "required": {"file": ["COMBO", {"options": COMBO, "image_upload": True}]},
@@ -86,6 +88,11 @@ def test_values_that_fit_no_widget_are_an_error() -> None:
 
 def test_values_by_name() -> None:
     assert inputs(flow(node(1, "Train", {"steps": 5, "seed": 2, "preview": "x"})), 1) == {"seed": 2, "steps": 5}
+
+
+def test_a_choice_that_brings_no_inputs_is_a_widget() -> None:
+    assert inputs(flow(node(1, "Video", ["auto", 16])), 1) == {"codec": "auto", "fps": 16}
+    assert inputs(flow(node(1, "Video")), 1) == {"codec": "auto", "fps": 0}
 
 
 def test_lists_are_wrapped() -> None:
