@@ -77,7 +77,7 @@ def train_plan(
     choices: ModelChoices,
     node: Mapping[str, Any],
     with_base: bool,
-) -> LoopPlan:
+) -> TrainPlan:
     """`node`: the loop node's inputs in the graph. Trains and loads nothing; raises DanluError as training would."""
     request, _ = request_for(patcher, data, lora, training, inputs, choices)
     outline = outlined(request)

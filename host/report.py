@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ import comfy.utils
 import folder_paths
 import torch
 
+from ..training.curves import Points
 from ..training.reporter import Command, Reporter, StepReport, duration
 from . import commands
+from .live import Live, live_run
 from .memory import memory_in_use
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class NodeReporter(Reporter):
         self._total = 0
         self._next_line = 0.0
         self._untold: StepReport | None = None
+        self._memory = ""
+        self._live: Live | None = None
 
     def text(self, text: str) -> None:
         from server import PromptServer
@@ -52,28 +57,43 @@ class NodeReporter(Reporter):
             self._bar, self._total = comfy.utils.ProgressBar(total, node_id=self.node_id), total
         self._bar.update_absolute(done, total)
 
+    def began(self, run: str, steps: int) -> None:
+        if self.node_id is not None:
+            self._live = live_run(run, _shown_as(self.node_id), steps)
+            self._live.begin()
+
     def step(self, report: StepReport) -> None:
         """A few lines a second at the most; the last step always has one."""
         now = time.monotonic()
+        if self._live:
+            self._live.note(report)
         if now < self._next_line and report.step < report.steps:
             self._untold = report
             return
-        self._next_line, self._untold = now + INTERVAL, None
-        self.text(self._line(report))
+        self._next_line = now + INTERVAL
+        if self.device is not None:
+            self._memory = memory_in_use(self.device)
+        self._tell(report)
         self.progress(report.step, report.steps)
 
-    def _line(self, report: StepReport) -> str:
-        parts = [
-            f"step {report.step:,} / {report.steps:,}",
-            f"loss {report.loss:.4f}, average {report.smoothed:.4f}",
-            _speed(report.seconds_per_step),
-            f"{duration(report.seconds_left)} left",
-        ]
-        if self.device is not None:
-            parts.append(memory_in_use(self.device))
-        return " · ".join(parts)
+    def _tell(self, report: StepReport) -> None:
+        self._untold = None
+        self.text(_line(report, self._memory))
+        if self._live:
+            self._live.tell(report, self._memory)
+
+    def checkpoint(self, step: int, validation: Mapping[str, Points]) -> None:
+        if self._live:
+            self._live.checkpoint(step, validation)
+
+    def ended(self) -> None:
+        if self._untold:
+            self._tell(self._untold)
+        if self._live:
+            self._live.end()
 
     def picture(self, image: Image.Image) -> None:
+        """As the node's preview: what it works on now."""
         if self._bar is not None:
             self._bar.update_absolute(self._bar.current, preview=("JPEG", image, PREVIEW_SIDE))
 
@@ -82,7 +102,7 @@ class NodeReporter(Reporter):
 
     def check_interrupt(self) -> None:
         if self._untold and comfy.model_management.processing_interrupted():
-            self.text(self._line(self._untold))
+            self._tell(self._untold)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
@@ -101,6 +121,17 @@ def _shown_as(node_id: str) -> str:
     from comfy_execution.progress import get_progress_state
 
     return get_progress_state().dynprompt.get_display_node_id(node_id)
+
+
+def _line(report: StepReport, memory: str) -> str:
+    parts = [
+        f"step {report.step:,} / {report.steps:,}",
+        f"loss {report.loss:.4f}, average {report.smoothed:.4f}",
+        _speed(report.seconds_per_step),
+        f"{duration(report.seconds_left)} left",
+        memory,
+    ]
+    return " · ".join(filter(None, parts))
 
 
 def _speed(seconds: float) -> str:

@@ -117,15 +117,13 @@ def train_on_host(
             _make_way(reporter, str(pause))
     report = _report(notes, result)
     reporter.text(report)
-    return HostResult(result.lora, result.handle, result.losses, report, _shown_curves(reporter, result.handle))
+    return HostResult(result.lora, result.handle, result.losses, report, _shown_curves(result.handle))
 
 
-def _shown_curves(reporter: NodeReporter, handle: RunHandle) -> dict[str, str]:
-    """Those of a run up to the handle's step, for its node."""
+def _shown_curves(handle: RunHandle) -> dict[str, str]:
+    """Those of a run up to the handle's step, for programs; the page draws its own."""
     rows = rows_of(RunStore(handle.folder), handle.step)
     picture = loss_picture(curves_of(rows), f"step {handle.step:,}")
-    # A node that has had a preview shows the last one from then on, whatever else it is given.
-    reporter.picture(picture)
     return preview(picture, f"danlu_loss_{handle.folder.name}_{handle.step}")
 
 

@@ -94,7 +94,7 @@ class DanluTrainLoRA(io.ComfyNode):
         graphs = graphs_of(prompt, cls.hidden.extra_pnginfo)
         inputs = RunInputs(**run, horizon=last_step(prompt, node_id), graphs=graphs)
         result = train_on_host(model, training_data, lora_config, training_config, node_id, inputs, choices)
-        shown = {"text": [result.report], "images": [result.picture]}
+        shown = {"text": [result.report], "images": [result.picture], "danlu_run": [result.handle.folder.name]}
         return io.NodeOutput(result.lora, result.handle, result.handle, {"loss": result.losses}, ui=shown)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -18,6 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 40, 34
 INK, GREY, LINES, PAPER = (30, 30, 34), (120, 120, 126), (228, 228, 232), (255, 255, 255)
 SINGLE, SMOOTHED, HELD_OUT, TRAINED = (200, 200, 206), (196, 84, 40), (40, 140, 80), (90, 120, 170)
 
+P = TypeVar("P")
 Points = Sequence[tuple[float, float]]
 Colour = tuple[int, int, int]
 
@@ -41,6 +42,20 @@ class Smoother:
 def smoothed(losses: Iterable[float]) -> list[float]:
     smoother = Smoother()
     return [smoother.add(loss) for loss in losses]
+
+
+def extremes(points: Sequence[P], most: int, height: Callable[[P], float]) -> list[P]:
+    """At most `most` (2 or more) of them in their order: of each part the lowest and the highest, and the last one."""
+    if len(points) <= most:
+        return list(points)
+    parts = max(1, (most - 1) // 2)
+    ends = [len(points) * k // parts for k in range(parts + 1)]
+    found: list[int] = []
+    for start, end in zip(ends, ends[1:], strict=False):
+        places = range(start, end)
+        pair = (min(places, key=lambda k: height(points[k])), max(places, key=lambda k: height(points[k])))
+        found += sorted(set(pair))
+    return [points[k] for k in dict.fromkeys((*found, len(points) - 1))]
 
 
 @dataclass(frozen=True)

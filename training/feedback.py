@@ -1,4 +1,4 @@
-"""What a running training shows of itself beside its progress: a table, a picture, TensorBoard's event files.
+"""What a running training shows of itself beside its progress: a table, and TensorBoard's event files.
 
 All of it is made from the run's log, so that it is whole again whenever a run goes on.
 """
@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable
 
 from .board import Board, board
-from .curves import loss_picture
 from .loop import StepLog
-from .reporter import Reporter
 from .runs.store import RunStore
-from .runs.table import Row, curves_of, rows_of, write_table
+from .runs.table import rows_of, write_table
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +25,9 @@ SHARE = 0.01
 class Feedback:
     """Updates when it is due. What it cannot write it tells once: it never ends a training."""
 
-    def __init__(self, store: RunStore, reporter: Reporter, start: int) -> None:
+    def __init__(self, store: RunStore, start: int) -> None:
         """`start`: the step that training begins after."""
-        self.store, self.reporter, self.start = store, reporter, start
+        self.store, self.start = store, start
         self._board: Board | None = None
         self._told = False
         self._due = time.monotonic() + LEAST_SECONDS
@@ -39,27 +37,25 @@ class Feedback:
 
         def step(entry: StepLog) -> None:
             keep(entry)
-            self._step(entry.step)
+            self._step()
 
         return step
 
-    def _step(self, step: int) -> None:
+    def _step(self) -> None:
         began = time.monotonic()
         if began < self._due:
             return
-        if rows := self._written():
-            self.reporter.picture(loss_picture(curves_of(rows), f"step {step:,}"))
+        self._write()
         now = time.monotonic()
         self._due = now + max(LEAST_SECONDS, (now - began) / SHARE)
 
     def close(self) -> None:
         """Training has ended, in whatever way."""
-        self._written()
+        self._write()
         if self._board:
             self._board.close()
 
-    def _written(self) -> list[Row]:
-        """The table that was written; empty where that failed."""
+    def _write(self) -> None:
         try:
             rows = rows_of(self.store)
             write_table(self.store, rows)
@@ -71,5 +67,3 @@ class Feedback:
             if not self._told:
                 log.warning("The table and the curves of %s could not be written: %s", self.store.folder, error)
             self._told = True
-            return []
-        return rows

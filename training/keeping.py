@@ -12,6 +12,7 @@ from .disk import DiskError
 from .judging import Judging
 from .loop import StepLog, Trainer
 from .runs.store import RunStore
+from .runs.table import validation_of
 
 STATE_SECONDS = 600.0
 """A state is saved this long after the last one, whatever checkpoints are asked for."""
@@ -51,6 +52,7 @@ class Keeper:
         if step == self._last:
             return
         self._writing(step, lambda: self._checkpoint(step))
+        self.trainer.reporter.checkpoint(step, validation_of(self.store, step))
         if not self.trainer.watch.suspicious:
             self.good.append(step)
             self.store.keep_last(self.keep_last, self.steps, self._best)

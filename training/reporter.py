@@ -6,12 +6,11 @@ sockets or terminals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
+from .curves import Points
 
 
 class Command(Enum):
@@ -52,11 +51,17 @@ class Reporter:
     def progress(self, done: int, total: int) -> None:
         """Work before training: pictures encoded, captions encoded."""
 
+    def began(self, run: str, steps: int) -> None:
+        """The run of this id is about to be trained up to `steps`, by this call or by later ones."""
+
     def step(self, report: StepReport) -> None:
         """Called after each optimizer step."""
 
-    def picture(self, image: Image.Image) -> None:
-        """The curves so far; called while training, every now and then."""
+    def checkpoint(self, step: int, validation: Mapping[str, Points]) -> None:
+        """One was saved. `validation`: all that was measured until now, as `curves.Curves` has it."""
+
+    def ended(self) -> None:
+        """What `began` has, in whatever way."""
 
     def command(self) -> Command | None:
         """What the user asked for since the last call."""

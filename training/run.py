@@ -49,8 +49,12 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     if request.training.early_stop < 1:
         store.forget_early_stop()
     summary = describe(request.data, outline.resolved.training, outline.steps)
-    reporter.text("\n".join((summary, *outline.found.notes)))
-    reached = store.reached(outline.steps) or _train(request, outline, reporter)
+    reporter.began(store.id, max(outline.steps, request.horizon))
+    try:
+        reporter.text("\n".join((summary, *outline.found.notes)))
+        reached = store.reached(outline.steps) or _train(request, outline, reporter)
+    finally:
+        reporter.ended()
     with _writing(store):
         store.hand_out(reached)
         store.use_as(request.name)
@@ -127,7 +131,7 @@ def _train_locked(request: TrainRequest, outline: Outline, adapters: Trained, tr
         steps,
         judging,
     )
-    feedback = Feedback(store, trainer.reporter, begin)
+    feedback = Feedback(store, begin)
     running.on_step = feedback.after(keeper.step)
     running.on_save, running.on_stop = keeper.checkpoint, keeper.save_state
     try:

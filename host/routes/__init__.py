@@ -1,6 +1,8 @@
 """What Danlu answers over HTTP, below /danlu/; one file a topic, `answers` says how.
 
-POST train/finish | pause | save    to the training that runs
+GET  train                          the training that runs
+POST train/finish | pause | save    to it
+GET  runs/ID/log                    the losses of a run
 GET  loras?name=NAME                a LoRA file that Danlu has saved, by the name that the loaders list
 GET  grids, grids/ID                which there are; one with its cells
 GET  grids/ID/cell/N[/name]         a cell's picture, small; what its LoRA would be called

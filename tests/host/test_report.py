@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from danlu.host import memory, report
+from danlu.host import live, memory, report
 from danlu.host.report import NodeReporter
 from danlu.training.reporter import StepReport
 
@@ -27,6 +30,15 @@ class Socket:
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     bars: list[tuple[int, int, Any]] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    prompt_queue: Any = None
+
+    def send_sync(self, kind: str, data: dict[str, Any], sid: str | None = None) -> None:
+        assert sid is None, "to every page"
+        self.events.append((kind, json.loads(json.dumps(data, allow_nan=False))))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [data for sent, data in self.events if sent == kind]
 
     def send_progress_text(self, text: str, node_id: str) -> None:
         self.texts.append((text, node_id))
@@ -107,6 +119,82 @@ def test_an_interrupt_shows_the_step_it_stopped_at(socket: Socket, now: list[flo
     assert socket.texts[-1][0].startswith("step 2 / 1,000")
 
 
+@pytest.fixture
+def queued(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> Socket:
+    """A prompt runs that a page has queued; node 7.0.0.2 of it is a part of its node 7."""
+    dynprompt = SimpleNamespace(get_display_node_id=lambda node: {"7.0.0.2": "7"}.get(node, node))
+    monkeypatch.setattr(comfy_execution.progress, "get_progress_state", lambda: SimpleNamespace(dynprompt=dynprompt))
+    extra = {"extra_pnginfo": {"workflow": {"id": "a-workflow"}}}
+    running: dict[int, Any] = {0: (1, "a-prompt", {}, extra, [])}
+    socket.prompt_queue = SimpleNamespace(mutex=threading.Lock(), currently_running=running)
+    return socket
+
+
+def test_pages_are_told_of_the_run(queued: Socket, now: list[float]) -> None:
+    reporter = NodeReporter("7.0.0.2", torch.device("cpu"))
+    reporter.began("abc", 2000)
+    run = {"run": "abc", "node": "7", "prompt": "a-prompt", "workflow": "a-workflow", "steps": 2000}
+    assert queued.events == [("danlu.run", run)] and live.now() == run
+    reporter.step(step(1200))
+    (told,) = queued.of("danlu.step")
+    assert told.pop("memory").startswith("RAM ") and told.pop("points") == [[1200, 0.51234, 0.49876]]
+    numbers = {"step": 1200, "loss": 0.51234, "smoothed": 0.49876, "rate": 1e-4, "seconds": 0.25}
+    # 200 s of this node's steps, and those of the loop after them.
+    assert told == {**run, **numbers, "left": 200.0 + 0.25 * 1000}
+    assert (live.now() or {})["step"] == 1200
+    reporter.checkpoint(1200, {"trained": [(0, 0.5), (1200, 0.4)]})
+    assert queued.of("danlu.checkpoint") == [
+        {"run": "abc", "step": 1200, "validation": {"trained": [[0, 0.5], [1200, 0.4]]}}
+    ]
+    reporter.ended()
+    assert queued.events[-1] == ("danlu.end", {"run": "abc"}) and live.now() is None
+
+
+def test_events_hold_every_step_or_the_extremes_of_many(queued: Socket, now: list[float]) -> None:
+    reporter = NodeReporter("7")
+    reporter.began("abc", 1000)
+    losses = {number: 0.5 + number / 1e4 for number in range(1, 990)} | {300: 9.0, 700: 0.01}
+    for number, loss in losses.items():
+        reporter.step(StepReport(number, 1000, loss, 1e-4, 0.01, 9.0, 0.5))
+        now[0] += 0.1 if number < 100 else 0.005
+    reporter.ended()
+    events = queued.of("danlu.step")
+    seconds = 100 * 0.1 + 890 * 0.005
+    assert len(events) <= seconds / report.INTERVAL + 2, "a few a second"
+    points = [tuple(point[:2]) for event in events for point in event["points"]]
+    steps = [number for number, _ in points]
+    assert steps == sorted(set(steps)) and {*range(1, 100), 989} <= set(steps), "all of the slow ones, and the last"
+    assert {(300, 9.0), (700, 0.01)} <= set(points)
+    assert max(len(event["points"]) for event in events) <= live.MOST_POINTS
+
+
+def test_without_a_queue_and_a_workflow(queued: Socket, socket: Socket) -> None:
+    item = (1, "a-prompt", {}, {}, [])
+    for items in ([item], []):
+        queued.prompt_queue.currently_running = dict(enumerate(items))
+        NodeReporter("7").began("abc", 10)
+    socket.prompt_queue = None
+    NodeReporter("7").began("abc", 10)
+    told = [(event["prompt"], event["workflow"]) for event in socket.of("danlu.run")]
+    assert told == [("a-prompt", ""), ("", ""), ("", "")]
+
+
+def test_events_cost_less_than_a_hundredth(queued: Socket) -> None:
+    """Of steps of five milliseconds: what the same steps take with events and without them, in turns."""
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    for told in [True, False] * 9:
+        reporter = NodeReporter("7", torch.device("cpu"))
+        if told:
+            reporter.began("abc", 1000)
+        began = time.thread_time()
+        for number in range(1, 401):
+            reporter.step(step(number))
+            if number % 50 == 0:
+                reporter._next_line = 0.0  # 400 steps of 5 ms are two seconds, which have eight lines
+        spent[told].append((time.thread_time() - began) / 400)
+    assert median(spent[True]) - median(spent[False]) < 0.01 * 0.005, spent
+
+
 def test_the_picture_is_the_bars_preview(socket: Socket) -> None:
     reporter, image = NodeReporter("7"), Image.new("RGB", (90, 46))
     reporter.picture(image)
@@ -116,15 +204,10 @@ def test_the_picture_is_the_bars_preview(socket: Socket) -> None:
     assert socket.bars[-1] == (3, 1000, ("JPEG", image, report.PREVIEW_SIDE))
 
 
-def test_lines_of_an_expanded_node_are_shown_on_the_one_it_came_from(
-    socket: Socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dynprompt = SimpleNamespace(get_display_node_id=lambda node: {"7.0.0.2": "7"}.get(node, node))
-    registry = SimpleNamespace(dynprompt=dynprompt)
-    monkeypatch.setattr(comfy_execution.progress, "get_progress_state", lambda: registry)
+def test_lines_of_an_expanded_node_are_shown_on_the_one_it_came_from(queued: Socket) -> None:
     NodeReporter("7.0.0.2").text("hello")
     NodeReporter("8").text("hello")
-    assert [node for _, node in socket.texts] == ["7", "8"]
+    assert [node for _, node in queued.texts] == ["7", "8"]
 
 
 def test_memory_of_this_process_and_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:

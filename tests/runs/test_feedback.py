@@ -1,21 +1,21 @@
-"""What a run shows of itself: loss.csv, the picture while it trains, event files for TensorBoard."""
+"""What a run shows of itself: what it tells its reporter, loss.csv, event files for TensorBoard."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import machinery
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from danlu.training import feedback
-from danlu.training.curves import smoothed
+from danlu.training.curves import Points, smoothed
 from danlu.training.loop import StepLog
 from danlu.training.reporter import Reporter, StepReport
 from danlu.training.run import TrainResult
@@ -28,13 +28,20 @@ from .toy_runs import STEPS, cut, request, train
 @dataclass
 class Viewer(Reporter):
     reports: list[StepReport] = field(default_factory=list)
-    pictures: list[tuple[int, Image.Image]] = field(default_factory=list)
+    told: list[tuple[str, Any]] = field(default_factory=list)
+
+    def began(self, run: str, steps: int) -> None:
+        self.told.append(("began", (run, steps)))
 
     def step(self, report: StepReport) -> None:
         self.reports.append(report)
 
-    def picture(self, image: Image.Image) -> None:
-        self.pictures.append((self.reports[-1].step if self.reports else 0, image))
+    def checkpoint(self, step: int, validation: Mapping[str, Points]) -> None:
+        steps = {name: [at for at, _ in points] for name, points in validation.items()}
+        self.told.append(("checkpoint", (step, steps)))
+
+    def ended(self) -> None:
+        self.told.append(("ended", None))
 
 
 def table(result: TrainResult) -> list[dict[str, str]]:
@@ -66,6 +73,39 @@ def test_a_run_that_went_on_has_one_table_and_one_average(tmp_path: Path) -> Non
     assert [report.smoothed for report in viewer.reports] == smoothed(whole.losses)[7:]
 
 
+def test_the_reporter_is_told_which_run_it_is_and_when_it_ends(tmp_path: Path) -> None:
+    asked, viewer = request(tmp_path, steps=8, schedule_steps=STEPS), Viewer()
+    result = train(asked, viewer)
+    measured = {"held_out": [], "trained": [0, 4]}
+    assert viewer.told == [
+        ("began", (result.handle.folder.name, 8)),
+        ("checkpoint", (4, measured)),
+        ("checkpoint", (8, {**measured, "trained": [0, 4, 8]})),
+        ("ended", None),
+    ]
+    again = Viewer()
+    train(asked, again)
+    assert [kind for kind, _ in again.told] == ["began", "ended"], "it lay on the disk"
+
+
+def test_the_end_is_told_whatever_it_is(tmp_path: Path) -> None:
+    @dataclass
+    class Breaks(Viewer):
+        def step(self, report: StepReport) -> None:
+            raise RuntimeError("broken")
+
+    viewer = Breaks()
+    with pytest.raises(RuntimeError, match="broken"):
+        train(request(tmp_path), viewer)
+    assert [kind for kind, _ in viewer.told] == ["began", "ended"]
+
+
+def test_of_a_loop_the_whole_is_told(tmp_path: Path) -> None:
+    viewer = Viewer()
+    train(replace(request(tmp_path, steps=4), horizon=STEPS), viewer)
+    assert viewer.told[0][1][1] == STEPS
+
+
 def test_what_was_measured_has_columns(tmp_path: Path) -> None:
     store = RunStore(train(request(tmp_path, validation="off")).handle.folder)
     store.validation.append({"step": 0, "held_out": [0.6, 0.8], "trained": [], "effect": 0.0, "leak": None})
@@ -82,15 +122,6 @@ def test_what_was_measured_has_columns(tmp_path: Path) -> None:
     assert [row["step"] for row in rows_of(store, 3)] == [0, 1, 2, 3]
 
 
-def test_the_picture_grows_while_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feedback, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(feedback, "SHARE", 1e9)
-    viewer = Viewer()
-    train(request(tmp_path), viewer)
-    assert len(viewer.pictures) == STEPS
-    assert len({image.tobytes() for _, image in viewer.pictures}) == STEPS
-
-
 def test_it_takes_a_hundredth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes a second here, and an update two."""
     now = [0.0]
@@ -102,7 +133,7 @@ def test_it_takes_a_hundredth_of_the_time(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(feedback.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(feedback, "write_table", slow)
-    shown = feedback.Feedback(RunStore(tmp_path), Reporter(), 0)
+    shown = feedback.Feedback(RunStore(tmp_path), 0)
     after = shown.after(lambda _entry: None)
     for step in range(1, 1001):
         now[0] += 1.0

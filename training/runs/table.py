@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
@@ -31,19 +32,31 @@ def rows_of(store: RunStore, until: int | None = None) -> list[Row]:
         rows[line["step"]] = {"step": line["step"], **{name: values[name] for name in LOGGED if name in values}}
     for line in store.validation.steps(until):
         row = rows.setdefault(line["step"], {"step": line["step"]})
-        row.update({f"validation_{name}": value for name, value in _numbers(line).items()})
+        row.update({f"validation_{name}": value for name, value in measured(line).items()})
     return [rows[step] for step in sorted(rows)]
 
 
-def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+def measured(line: Mapping[str, Any]) -> dict[str, float]:
+    """`MEASURED` of a line of validation.jsonl, where it has them."""
     found = {name: line[name] for name in MEASURED if line.get(name) not in (None, [])}
     return {name: fmean(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
+def validation_of(store: RunStore, until: int | None = None) -> dict[str, list[tuple[int, float]]]:
+    """(step, loss) on "held_out" and "trained" pictures, where checkpoints were measured; step 0: the base."""
+    found: dict[str, list[tuple[int, float]]] = {"held_out": [], "trained": []}
+    for line in store.validation.steps(until):
+        values = measured(line)
+        for name, points in found.items():
+            if math.isfinite(values.get(name, math.nan)):
+                points.append((int(line["step"]), float(values[name])))
+    return found
+
+
 def columns_of(rows: Iterable[Row]) -> list[str]:
     """In the order of `LOGGED` and `MEASURED`; what was measured only where it was."""
-    measured = {name for row in rows for name in row}
-    return ["step", *LOGGED, *(name for name in (f"validation_{m}" for m in MEASURED) if name in measured)]
+    known = {name for row in rows for name in row}
+    return ["step", *LOGGED, *(name for name in (f"validation_{m}" for m in MEASURED) if name in known)]
 
 
 def write_table(store: RunStore, rows: list[Row]) -> None:
@@ -57,8 +70,8 @@ def write_table(store: RunStore, rows: list[Row]) -> None:
 def curves_of(rows: Iterable[Row]) -> Curves:
     """What the picture of the loss shows of a table."""
     rows = list(rows)
-    measured = {
+    losses = {
         name: [(row["step"], row[key]) for row in rows if key in row]
         for name, key in (("held_out", "validation_held_out"), ("trained", "validation_trained"))
     }
-    return Curves([row["loss"] for row in rows if "loss" in row], measured)
+    return Curves([row["loss"] for row in rows if "loss" in row], losses)

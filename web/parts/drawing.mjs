@@ -67,7 +67,10 @@ function drawFrame(pen, frame, ink, options) {
   pen.textBaseline = "top";
   pen.textAlign = "center";
   const whole = x.ticks(Math.max(2, Math.floor((box.right - box.left) / 80))).filter(Number.isInteger);
-  for (const value of whole) pen.fillText(shown(value), x.place(value), box.bottom + 7);
+  for (const value of whole) {
+    const most = box.right + PAD.right - pen.measureText(shown(value)).width / 2 - 1;
+    pen.fillText(shown(value), Math.min(x.place(value), most), box.bottom + 7);
+  }
   if (options.xName && !whole.some((value) => x.place(value) > box.right - 60)) {
     pen.textAlign = "right";
     pen.fillText(options.xName, box.right, box.bottom + 7);

@@ -26,8 +26,8 @@ function evenTicks(low, high, count) {
 
 function logTicks(low, high, count) {
   const decades = Math.log10(high / low);
-  if (decades < 1.2) return evenTicks(low, high, count);
-  const parts = decades < count / 2 ? [1, 2, 5] : [1];
+  if (decades < 0.3) return evenTicks(low, high, count);
+  const parts = decades < 1.5 ? [1, 2, 3, 5, 7] : decades < count / 2 ? [1, 2, 5] : [1];
   const every = Math.max(1, Math.ceil(decades / Math.max(1, count)));
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high) + 1e-9; power += every) {
