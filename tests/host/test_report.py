@@ -169,7 +169,7 @@ def test_events_hold_every_step_or_the_extremes_of_many(queued: Socket, now: lis
 
 
 def test_without_a_queue_and_a_workflow(queued: Socket, socket: Socket) -> None:
-    item = (1, "a-prompt", {}, {}, [])
+    item: tuple[Any, ...] = (1, "a-prompt", {}, {}, [])
     for items in ([item], []):
         queued.prompt_queue.currently_running = dict(enumerate(items))
         NodeReporter("7").began("abc", 10)
