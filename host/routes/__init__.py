@@ -7,6 +7,8 @@ GET  loras?name=NAME                a LoRA file that Danlu has saved, by the nam
 GET  grids, grids/ID                which there are; one with its cells
 GET  grids/ID/cell/N[/name]         a cell's picture, small; what its LoRA would be called
 POST grids/ID/cell/N/keep | pin     its LoRA into models/loras; a mark
+GET  runs, runs/ID, runs/ID/workflow | archive?file=NAME, trash     what is on disk: see runs.py
+POST runs/ID/pin | rename | trash | restore | export                what people do with one
 POST datasets/open, GET datasets/ID/... the datasets that nodes have given: see datasets.py
 """
 
@@ -20,6 +22,6 @@ def register_routes() -> None:
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return
-    from . import answers, datasets, grids, loras, training  # noqa: F401 (each registers what it answers)
+    from . import answers, datasets, grids, loras, runs, training  # noqa: F401 (each registers what it answers)
 
     answers.register(server.routes)

@@ -1,0 +1,79 @@
+"""The runs on disk, for the Runs tab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import DanluError
+from ...views.runs import Runs
+from .answers import File, Request, get, post
+
+
+def _runs() -> Runs:
+    import folder_paths
+
+    from ..paths import runs_folder
+
+    return Runs(runs_folder(), Path(folder_paths.get_output_directory()) / "danlu")
+
+
+@get("runs")
+def listing(_request: Request) -> Any:
+    return _runs().listing()
+
+
+@get("runs/{run}")
+def one(request: Request) -> Any:
+    return _runs().one(request.path["run"])
+
+
+@get("runs/{run}/workflow")
+def workflow(request: Request) -> Any:
+    return _runs().graph(request.path["run"])
+
+
+@post("runs/{run}/pin")
+def pin(request: Request) -> Any:
+    pinned = request.body.get("pinned")
+    if not isinstance(pinned, bool):
+        raise DanluError("pinned must be true or false.")
+    return _runs().pin(request.path["run"], pinned)
+
+
+@post("runs/{run}/rename")
+def rename(request: Request) -> Any:
+    return _runs().rename(request.path["run"], _text(request, "name"))
+
+
+@post("runs/{run}/trash")
+def trash(request: Request) -> Any:
+    return _runs().trash(request.path["run"])
+
+
+@get("trash")
+def trashed(_request: Request) -> Any:
+    return _runs().trashed()
+
+
+@post("runs/{run}/restore")
+def restore(request: Request) -> Any:
+    return _runs().restore(request.path["run"], _text(request, "entry"))
+
+
+@post("runs/{run}/export")
+def export(request: Request) -> Any:
+    return _runs().export(request.path["run"])
+
+
+@get("runs/{run}/archive")
+def archive(request: Request) -> Any:
+    file = _runs().archive(request.path["run"], request.query.get("file", ""))
+    return File(file, {"Content-Disposition": "attachment", "Content-Type": "application/zip"})
+
+
+def _text(request: Request, name: str) -> str:
+    found = request.body.get(name, "")
+    if not isinstance(found, str):
+        raise DanluError(f"{name} must be a text.")
+    return found
