@@ -68,7 +68,7 @@ def _failure(entry: Mapping[str, Any] | None) -> str:
     """What the host noted of a queue item that failed."""
     for kind, data in ((entry or {}).get("status") or {}).get("messages") or []:
         if kind == "execution_error":
-            return f"{data.get('node_type', '')}: {data.get('exception_message', '')}".strip()
+            return str(data.get("exception_message", "")).strip() or str(data.get("exception_type", ""))
     return ""
 
 
@@ -103,10 +103,11 @@ class Watch:
     def now(self, number: int) -> None:
         self.begun()
         _live.pop(self.id, None)
-        _live[self.id] = Live(_prompt_id(), number)
+        prompt = _prompt_id()
+        _live[self.id] = Live(prompt, number)
         while len(_live) > REMEMBERED:
             _live.pop(next(iter(_live)))
-        self._tell("now", n=number)
+        self._tell("now", n=number, prompt=prompt)
 
     def done(self, number: int) -> None:
         grids = all_grids()

@@ -84,7 +84,7 @@ class Grids:
             "at": asdict(cell.place),
             "pictures": [picture for file in files if (picture := self._picture(file))],
             "caption": caption,
-            "kind": "run" if cell.origin.run else "file" if cell.origin.file else "",
+            "kind": _kind(cell),
             "pinned": number in marks.pinned,
             "kept": marks.kept.get(str(number), ""),
         }
@@ -131,6 +131,13 @@ class Grids:
     def pin(self, id: str, number: int, pinned: bool) -> Marks:
         self.cell(id, number)
         return self.store.pin(id, number, pinned)
+
+
+def _kind(cell: PlannedCell) -> str:
+    """What it shows: a picture that was "given", the LoRA of a "run" or of a "file", or "", the base without one."""
+    if cell.file:
+        return "given"
+    return "run" if cell.origin.run else "file" if cell.origin.file else ""
 
 
 def _progress(is_done: bool, live: Live | None) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def test_pictures_that_no_cell_makes(grids: Grids) -> None:
     folder = grids.cells.output / "danlu" / "cats"
     folder.mkdir(parents=True)
     Image.new("RGB", SIZE).save(folder / "before.png")
-    assert by_number(grids.state(ID))[5]["state"] == "done"
+    given = by_number(grids.state(ID))[5]
+    assert given["state"] == "done" and given["kind"] == "given"
 
 
 def test_a_picture_thrown_away_is_missing(grids: Grids) -> None:

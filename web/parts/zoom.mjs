@@ -40,8 +40,13 @@ export class Zoom {
     this.changed();
   }
 
-  /** Larger (`steps` > 0) or smaller, by the first window's measure; `at`: [x, y] of the picture that stays in place. */
-  by(steps, window = this.windows.values().next().value, at = [this.x, this.y]) {
+  /** The window that is measured by where none is named. */
+  usual() {
+    return [...this.windows].find((window) => window.size);
+  }
+
+  /** Larger (`steps` > 0) or smaller, by a window's measure; `at`: [x, y] of the picture that stays in place. */
+  by(steps, window = this.usual(), at = [this.x, this.y]) {
     if (!window?.size) return;
     const fitting = window.fitting();
     const before = Math.max(this.scale, fitting);
@@ -55,7 +60,7 @@ export class Zoom {
   }
 
   /** Moves the view by pixels of the page. */
-  pan(right, down, window = this.windows.values().next().value) {
+  pan(right, down, window = this.usual()) {
     if (!window?.size) return;
     const [width, height] = window.size.map((side) => side * window.scale());
     this.x += right / width;
@@ -88,8 +93,8 @@ export class Zoom {
 /** A window on a picture, moved by `zoom`; `element` is put where the picture should be. */
 export class ZoomWindow {
   /**
-   * `wheel(event)`: whether the wheel zooms here (else what it does everywhere); `clicked(event)`: pressed without being
-   * moved; `drags`: whether the mouse moves the picture.
+   * `wheel(event)`: whether the wheel zooms here (else what it does everywhere); `clicked(event)`: pressed without
+   * being moved; `drags(event)`: whether the mouse moves the picture.
    */
   constructor(zoom, { wheel = () => true, clicked = () => {}, drags = () => true } = {}) {
     this.zoom = zoom;
