@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..dataset.files import sync_folder
 from ..errors import DanluError
-from .text_files import BINARY, sha, sync_folder
+from .text_files import BINARY, sha
 
 FOLDER = ".captions"
 WRITE, UNDO = "write", "undo"

@@ -47,6 +47,8 @@ class Wish:
     format: str
     policy: str
     replace_yours: bool
+    typed: bool = False
+    """The texts are as somebody has just typed them: written as they are, the empty ones too."""
 
     def checked(self) -> Wish:
         for name, choices in (("format", FORMATS), ("policy", POLICIES)):
@@ -203,12 +205,13 @@ def _state(old: bytes | None, has_text: bool, owner: Entry | None, picture: Pict
 
 
 def _decided(item: Item, there: str, style: Style, wish: Wish, trigger: str) -> Item:
-    if item.is_nothing or not wish.changes(item.state):
+    if item.is_nothing and not wish.typed or not wish.changes(item.state):
         return item
     ours = text = item.picture.caption.encode("utf-8", "replace").decode()  # half a letter cannot be written
     if wish.adds and there:
         text = added(there, text, wish.policy, trigger)
-    if text == there or one_line(text) == one_line(there) and item.state in (OURS, MIXED):
+    same = one_line(text) == one_line(there)
+    if text == there or same and (wish.typed or item.state in (OURS, MIXED)):
         return item
     keeps = wish.adds and item.state in (YOURS, EDITED, MIXED) or text != ours
     return replace(item, text=text, new=style.encoded(text), keeps=keeps)

@@ -131,14 +131,3 @@ BINARY = getattr(os, "O_BINARY", 0)
 def debris(folder: Path) -> Iterator[Path]:
     """What a crash in the middle of writing left."""
     return folder.glob(f"{DEBRIS}*.tmp")
-
-
-def sync_folder(folder: Path) -> None:
-    """New names are on the disk too. Windows has no such call, and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,7 @@ KINDS = ("auto", "tags", "prose")
 TAG_SEPARATOR = ", "
 PROSE_SEPARATOR = " "
 
-_COMMAS = re.compile(r"[,，、]")
+COMMAS = re.compile(r"[,，、]")
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CLOSED = (*".!?。！？…:;：；,，、",)
@@ -42,7 +42,7 @@ def kind_of_all(texts: Iterable[str], wanted: str = "auto") -> str:
 
 def tags_of(text: str) -> list[str]:
     """The parts between commas, none of them empty."""
-    return [tag for part in _COMMAS.split(text) if (tag := one_line(part))]
+    return [tag for part in COMMAS.split(text) if (tag := one_line(part))]
 
 
 def deduped(tags: Iterable[str]) -> list[str]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..dataset import paths
+from ..dataset.files import sync_folder
 from ..dataset.model import Dataset, counted, listed
 from ..errors import DanluError
 from .journal import UNDO, Entry, Journal, Watcher, encoded, new_run
 from .places import Places, inside, is_text_name, places_of
 from .plan import TABLE_BYTES
-from .text_files import Untouchable, create, debris, overwrite, read_bytes, sha, sync_folder
+from .text_files import Untouchable, create, debris, overwrite, read_bytes, sha
 
 BATCH = 64
 """Changes that are journaled together."""

@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..dataset.files import sync_folder
 from ..dataset.model import Dataset, Picture, counted, listed
 from ..errors import DanluError
 from .journal import WRITE, Entry, Journal, Watcher, encoded, new_run
 from .places import Place, Places, inside, places_of
 from .plan import EDITED, EMPTY, MISSING, MIXED, OURS, TABLE_BYTES, YOURS, Item, Plan, Wish, plan_folder
-from .text_files import create, debris, overwrite, read_bytes, sha, sync_folder
+from .text_files import create, debris, overwrite, read_bytes, sha
 
 BATCH = 64
 """Changes that are journaled together."""
@@ -43,6 +44,10 @@ class SaveRequest:
     """Below output; empty: beside the pictures."""
     replace_yours: bool = False
     dry_run: bool = False
+    typed: bool = False
+    """See `plan.Wish`."""
+    run: str = ""
+    """Its name in the journal; empty: a new one."""
 
 
 @dataclass
@@ -99,12 +104,19 @@ _CHANGED = {
 }
 
 
-def save_captions(dataset: Dataset, request: SaveRequest, watcher: Watcher) -> Saved:
-    """Raises DanluError before anything is written where captions collide or a folder cannot be used."""
-    wish = Wish(request.format, request.policy, request.replace_yours).checked()
+def save_captions(
+    dataset: Dataset, request: SaveRequest, watcher: Watcher, check: Callable[[list[Plan]], None] | None = None
+) -> Saved:
+    """Raises DanluError before anything is written where captions collide or a folder cannot be used.
+
+    `check` sees what will be done, when nobody else can write any more but before the first byte; it may raise.
+    """
+    wish = Wish(request.format, request.policy, request.replace_yours, request.typed).checked()
     parts = _by_place(dataset, places_of(dataset, request.folder, request.places))
     plans = [plan_folder(part, place, wish) for place, part in parts]
-    saved = Saved(dataset, new_run(), request.dry_run, plans)
+    if check:
+        check(plans)
+    saved = Saved(dataset, request.run or new_run(), request.dry_run, plans)
     if request.dry_run or not any(plan.written for plan in plans):
         return saved
     with ExitStack() as stack:
@@ -112,6 +124,8 @@ def save_captions(dataset: Dataset, request: SaveRequest, watcher: Watcher) -> S
             _make(place)
             stack.enter_context(Journal(place.folder).locked(watcher))
         saved.plans = [plan_folder(part, place, wish) for place, part in parts]  # as it is now that nobody else writes
+        if check:
+            check(saved.plans)
         _Writer(saved, watcher).write()
     return replace_pictures(saved)
 

@@ -45,3 +45,14 @@ def why_unread(error: OSError) -> str:
 def shown(name: str) -> str:
     """A file's name for messages: one line, in reading order, whatever somebody put into it."""
     return _UNSHOWN.sub(lambda match: f"\\x{ord(match[0]):02x}", name)
+
+
+def sync_folder(folder: Path) -> None:
+    """New names are on the disk too. Windows has no such call, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

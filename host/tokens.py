@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from ..captioning.trainer_view import Counter, Length
+from ..errors import DanluError
 
 CHUNK = 77
 """What CLIP reads at once, with start and end; its tokenizers give longer texts in several pieces."""
 
 
+TOKENIZERS = ("clip_l", "t5xxl", "qwen")
+"""Those whose words come with the host: CLIP of SD1.5, SDXL and Flux; T5 of Flux and SD3; Qwen's."""
+
+
 def token_counter(clip: Any) -> Counter:
     """Counts by the CLIP's own tokenizer, once a text. Nothing is loaded to a device."""
+    return _counter(clip.tokenize, "text")
+
+
+@lru_cache(maxsize=len(TOKENIZERS))
+def known_counter(name: str) -> Counter:
+    """Of one of `TOKENIZERS`: needs no model. Raises DanluError for another."""
+    from comfy.sd1_clip import SDTokenizer
+    from comfy.text_encoders.qwen_image import Qwen25_7BVLITokenizer
+    from comfy.text_encoders.sd3_clip import T5XXLTokenizer
+
+    kinds = dict(zip(TOKENIZERS, (SDTokenizer, T5XXLTokenizer, Qwen25_7BVLITokenizer), strict=True))
+    if name not in kinds:
+        raise DanluError(f"There is no tokenizer {name!r}; there are {', '.join(kinds)}.")
+    return _counter(kinds[name]().tokenize_with_weights, name)
+
+
+def _counter(tokenize: Callable[..., Any], name: str) -> Counter:
+    lock = threading.Lock()
+    """Fast tokenizers of transformers bear one thread at a time."""
 
     @lru_cache(maxsize=65536)
     def count(text: str) -> tuple[Length, ...]:
-        try:
-            found = clip.tokenize(text, return_word_ids=True)
-        except TypeError:  # a tokenizer that tells no words
-            found = clip.tokenize(text)
-        batches = found if isinstance(found, dict) else {"text": found}
+        with lock:
+            try:
+                found = tokenize(text, return_word_ids=True)
+            except TypeError:  # a tokenizer that tells no words
+                found = tokenize(text)
+        batches = found if isinstance(found, dict) else {name: found}
         return tuple(_length(name, chunks) for name, chunks in batches.items() if isinstance(chunks, list))
 
     return count

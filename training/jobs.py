@@ -102,7 +102,7 @@ def plan(dataset: Dataset, encoder: Encoder, options: EncodeOptions) -> tuple[li
     check_vae([picture for _, picture in pictures], step)
     originals = [picture.size for _, picture in pictures]
     resolutions = parse_resolutions(options.resolution, originals, encoder.native_resolution, unit)
-    by_size = {size: _fits(size, resolutions, options, encoder.factor) for size in set(originals)}
+    by_size = {size: fits_of(size, resolutions, options, encoder.factor) for size in set(originals)}
     jobs: list[Job] = []
     small: list[str] = []
     for part, picture in pictures:
@@ -189,7 +189,9 @@ def _class_captions(captions: tuple[str, ...], dataset: Dataset) -> tuple[str, .
     return () if found == captions or dataset.role == "regularisation" else found
 
 
-def _fits(original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int) -> list[tuple[Buckets, Fit]]:
+def fits_of(
+    original: Size, resolutions: Sequence[int], options: EncodeOptions, factor: int
+) -> list[tuple[Buckets, Fit]]:
     """One for each resolution, but only once each size: a small picture is no larger at a larger resolution."""
     found: dict[Size, tuple[Buckets, Fit]] = {}
     for resolution in resolutions:

@@ -6,6 +6,17 @@ GET  datasets/{id}/pictures?from=&count=&order=&search=&tag=&only=&numbers=
 GET  datasets/{id}/thumb/{n}?side=&which=&v=    a small JPEG
 GET  datasets/{id}/image/{n}?which=&v=          the picture in full size
 GET  datasets/{id}/tags?kind=
+GET  datasets/{id}/trainer?resolution=&bucket_step=&upscale_small=&native=&tokenizers=&from=&count=
+GET  datasets/{id}/faces/{n}?detector=&margin=&min_size=&count=
+GET  datasets/{id}/dropped, datasets/{id}/dropped/{key}/thumb
+POST datasets/{id}/captions              {edits: [{n, body, was}]}
+POST datasets/{id}/replace               {find, replace, regex, whole_tags, case, only, apply, plan}
+POST datasets/{id}/tags                  {op, tags, new, place, only, apply, plan}
+POST datasets/{id}/undo                  {run, apply}
+POST datasets/{id}/drop, datasets/{id}/restore  {ns}, {names}
+
+What changes captions goes by the protocol of Save Captions (Danlu). `apply` does what a dry run has shown, whose `plan`
+it names; where something has changed in between, it is refused (409) with nothing written.
 """
 
 from __future__ import annotations
@@ -14,8 +25,10 @@ import threading
 from typing import Any
 
 from ...errors import DanluError
-from ...views.dataset import looks, pages, tag_table
+from ...views.dataset import dropping, looks, pages, tag_table
 from ...views.dataset.open import Opened, store
+from ...views.dataset.saving import Edit, edit_captions
+from ...views.dataset.undoing import undo as undone
 from ...views.errors import NotFound
 from ..datasets import checked_request, load
 from ..folders import caption_places
@@ -23,8 +36,9 @@ from .answers import Content, File, Request, get, post
 
 FOR_GOOD = "private, max-age=31536000, immutable"
 """An address with a version in it always means the same bytes."""
-MOST = 10_000_000
-"""Pictures that anybody has."""
+MOST = pages.MOST_PICTURES
+MOST_VALUES = 20_000
+"""Of a list in a POST."""
 _loading = threading.Lock()
 
 
@@ -64,6 +78,92 @@ def tags(request: Request) -> Any:
     return tag_table.tag_table(_opened(request), request.query.get("kind", ""))
 
 
+@get("datasets/{id}/trainer")
+def trainer(request: Request) -> Any:
+    from ...views.dataset.trainer import AUTO_RESOLUTION, MOST, Training, trainer_view  # imports torch
+    from ..tokens import TOKENIZERS, known_counter
+
+    query = request.query
+    training = Training(
+        query.get("resolution", "") or "auto",
+        request.number("bucket_step", 64, 8, 512),
+        query.get("upscale_small", "") in ("1", "true"),
+        request.number("native", AUTO_RESOLUTION, 64, 4096),
+    )
+    names = [name for name in query.get("tokenizers", TOKENIZERS[0]).split(",") if name]
+    counters = {name: known_counter(name) for name in names[: len(TOKENIZERS)]}
+    start, count = request.number("from", 0, 0, pages.MOST_PICTURES), request.number("count", 100, 0, MOST)
+    answer = trainer_view(_opened(request), training, start, count, counters)
+    return {**answer, "tokenizers": list(TOKENIZERS)}
+
+
+@get("datasets/{id}/faces/{n}")
+def faces_of(request: Request) -> Any:
+    from ...views.dataset.faces import PLAIN, faces
+
+    margin = request.query.get("margin", "") or str(PLAIN[0])
+    try:
+        share = float(margin)
+    except ValueError:
+        raise DanluError(f"margin must be a number, not {margin!r}.") from None
+    size, count = request.number("min_size", PLAIN[1], 16, 4096), request.number("count", PLAIN[2], 1, 20)
+    return faces(_opened(request), _n(request), request.query.get("detector", "") or "photo", share, size, count)
+
+
+@post("datasets/{id}/captions")
+def captions(request: Request) -> Any:
+    edits = [_edit(value) for value in _values(request.body, "edits")]
+    return edit_captions(_opened(request), edits, caption_places())
+
+
+@post("datasets/{id}/replace")
+def replace(request: Request) -> Any:
+    from ...views.dataset.changes import replacing
+
+    body, opened = request.body, _opened(request)
+    flags = [_flag(body, name) for name in ("regex", "whole_tags", "case")]
+    return _changed(request, opened, replacing(opened, _text(body, "find"), _text(body, "replace"), *flags))
+
+
+@post("datasets/{id}/tags")
+def change_tags(request: Request) -> Any:
+    from ...views.dataset.changes import tag_change
+
+    body, opened = request.body, _opened(request)
+    place = _text(body, "place") or "end"
+    return _changed(
+        request, opened, tag_change(opened, _text(body, "op"), _text(body, "tags"), _text(body, "new"), place)
+    )
+
+
+@post("datasets/{id}/undo")
+def undo(request: Request) -> Any:
+    return undone(_opened(request), _text(request.body, "run"), _flag(request.body, "apply"), caption_places())
+
+
+@post("datasets/{id}/drop")
+def drop(request: Request) -> Any:
+    numbers = [_whole(value, "ns") for value in _values(request.body, "ns")]
+    return dropping.drop(_opened(request), numbers, caption_places())
+
+
+@post("datasets/{id}/restore")
+def restore(request: Request) -> Any:
+    names = [_string(value, "names") for value in _values(request.body, "names")]
+    return dropping.restore(_opened(request), names, caption_places())
+
+
+@get("datasets/{id}/dropped")
+def dropped(request: Request) -> Any:
+    return dropping.dropped(_opened(request))
+
+
+@get("datasets/{id}/dropped/{key}/thumb")
+def dropped_thumb(request: Request) -> Any:
+    side = request.number("side", 256, looks.SIDES[0], looks.SIDES[-1])
+    return _shown(request, dropping.dropped_thumbnail(_opened(request), request.path["key"], side))
+
+
 @get("datasets/{id}/thumb/{n}")
 def thumb(request: Request) -> Any:
     side = request.number("side", 256, looks.SIDES[0], looks.SIDES[-1])
@@ -93,3 +193,51 @@ def _shown(request: Request, shown: looks.Shown) -> File | Content:
     if shown.file is not None:
         return File(shown.file, {**headers, "Content-Type": shown.kind})
     return Content(shown.content, shown.kind, headers)
+
+
+def _changed(request: Request, opened: Opened, change: Any) -> Any:
+    """A dry run, or what one has shown."""
+    from ...views.dataset.changes import apply, plan, told
+
+    only = None
+    if request.body.get("only") is not None:
+        only = {_whole(value, "only") for value in _values(request.body, "only")}
+    if not _flag(request.body, "apply"):
+        return told(opened, plan(opened, change, only, caption_places()))
+    return apply(opened, change, only, caption_places(), _text(request.body, "plan"))
+
+
+def _edit(value: Any) -> Edit:
+    if not isinstance(value, dict):
+        raise DanluError("edits must be a list of objects with n, body and was.")
+    return Edit(_whole(value.get("n"), "n"), _string(value.get("body"), "body"), _string(value.get("was", ""), "was"))
+
+
+def _values(body: dict[str, Any], name: str) -> list[Any]:
+    found = body.get(name)
+    if not isinstance(found, list) or not 0 < len(found) <= MOST_VALUES:
+        raise DanluError(f"{name} must be a list with 1 to {MOST_VALUES:,} values.")
+    return found
+
+
+def _whole(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DanluError(f"{name} must be whole numbers.")
+    return value
+
+
+def _string(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise DanluError(f"{name} must be text.")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    return _string(body.get(name, ""), name)
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise DanluError(f"{name} must be true or false.")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -17,7 +18,11 @@ WORDS = ("red", "blue", "smile", "sitting", "forest", "night", "hat", "long hair
 def many(count: int, folder: Path = Path("/nowhere/cats")) -> Dataset:
     """Pictures that only a dataset knows of: no file is there to be opened."""
     pictures = tuple(
-        Picture(folder / f"{n}.png", f"{n}.png", (64, 64 + n % 7), f"ohwx, {text(n)}", 1, body=text(n))
+        Picture(
+            *(folder / f"{n}.png", f"{n}.png", (64, 64 + n % 7), f"ohwx, {text(n)}", 1),
+            body=text(n),
+            text_file=folder / f"{n}.txt",
+        )
         for n in range(count)
     )
     return Dataset(folder, pictures, "ohwx")
@@ -27,7 +32,7 @@ def text(n: int) -> str:
     return ", ".join((WORDS[n % 10], WORDS[n // 10 % 10], f"cat {n}"))
 
 
-def folder_of(folder: Path, texts: dict[str, str | None]) -> Path:
+def folder_of(folder: Path, texts: Mapping[str, str | None]) -> Path:
     """`a` -> a.png, with a.txt where the text is not None."""
     for number, (name, body) in enumerate(texts.items()):
         picture(folder / f"{name}.png", number)

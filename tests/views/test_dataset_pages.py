@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from danlu.errors import DanluError
 from danlu.tests.views import dataset_sets as sets
 from danlu.views.dataset.open import Opened, Store, identity

@@ -32,6 +32,8 @@ class Editing:
         if not place.beside:
             return HIDDEN
         file = picture.text_file
+        if n in opened.twins and not (file and file.name in TABLES):
+            return "Another picture has the same name, and so the same caption file: rename one of them"
         if file is None:
             if picture.body and not picture.captioner:
                 return "Its caption is its file's name: set 'captions' of Load Dataset (Danlu) to auto"

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...dataset.listing import folded
 from ...dataset.model import Dataset, Picture
 from ..errors import NotFound
 
@@ -33,6 +34,8 @@ class Opened:
     now: tuple[Picture, ...]
     stamps: dict[Path, Stamp | None]
     """Of the caption files that the texts are from, when they were read."""
+    twins: frozenset[int] = frozenset()
+    """Pictures that share a caption file with another: cat.png and cat.jpg."""
     changed: frozenset[int] = frozenset()
     """Edited from a page since the node gave them."""
     originals: dict[int, str | None] = field(default_factory=dict)
@@ -128,4 +131,12 @@ def _opened(dataset: Dataset) -> Opened:
     pictures = tuple(picture for part in parts for picture in part.pictures)
     files = dict.fromkeys(picture.text_file for picture in pictures if picture.text_file)
     stamps = {file: stamp(file) for file in files}
-    return Opened(identity(dataset), parts, owners, pictures, pictures, stamps)
+    return Opened(identity(dataset), parts, owners, pictures, pictures, stamps, _twins(pictures))
+
+
+def _twins(pictures: tuple[Picture, ...]) -> frozenset[int]:
+    names: dict[tuple[Path, str], set[Path]] = {}
+    keys = [(picture.path.parent, folded(picture.path.stem)) for picture in pictures]
+    for key, picture in zip(keys, pictures, strict=True):
+        names.setdefault(key, set()).add(picture.path)
+    return frozenset(n for n, key in enumerate(keys) if len(names[key]) > 1)

@@ -10,6 +10,7 @@ from typing import Any
 from ...captioning.places import Places
 from ...captioning.texts import kind_of_all, tags_of
 from ...captioning.undo import undoable
+from ...dataset.aside import all_aside
 from ...dataset.joining import labels
 from ...dataset.listing import natural
 from ...dataset.model import Picture
@@ -19,6 +20,8 @@ from .open import Opened, stamp
 
 MOST = 200
 """Pictures in one answer."""
+MOST_PICTURES = 10_000_000
+"""That anybody has."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def summary(opened: Opened, places: Places) -> dict[str, Any]:
         "has_masks": any(picture.mask for picture in pictures),
         "has_videos": any(picture.clip for picture in pictures),
         "changed": len(opened.changed - opened.dropped),
+        "dropped": sum(len(all_aside(folder)) for folder in dict.fromkeys(part.folder for part in opened.parts)),
         "editable": not editing.why_not_at_all(),
         "why_not": editing.why_not_at_all(),
         "journal": _journal(folders),
