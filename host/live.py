@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..training.curves import Points, extremes
-from ..training.reporter import StepReport
+from ..training.reporter import RunReport, StepReport
 
 MOST_POINTS = 8
 """Of an event: single losses of the steps since the one before; fast steps are many."""
@@ -29,6 +29,9 @@ class Run:
 
     run: str
     """Its id."""
+    name: str
+    known: bool
+    """Whether it has a log already."""
     node: str
     """As the user's graph has it: "12:5" is node 5 in the subgraph of node 12."""
     prompt: str
@@ -87,10 +90,10 @@ def report_of(report: StepReport, goal: int) -> dict[str, Any]:
     }
 
 
-def live_run(run: str, node: str, steps: int) -> Live:
+def live_run(run: RunReport, node: str) -> Live:
     """`node`: the user's. What runs now is taken from the host's queue."""
     prompt, workflow = _running()
-    return Live(Run(run, node, prompt, workflow, steps))
+    return Live(Run(run.run, run.name, run.known, node, prompt, workflow, run.steps))
 
 
 def _running() -> tuple[str, str]:

@@ -13,7 +13,7 @@ import folder_paths
 import torch
 
 from ..training.curves import Points
-from ..training.reporter import Command, Reporter, StepReport, duration
+from ..training.reporter import Command, Reporter, RunReport, StepReport, duration
 from . import commands
 from .live import Live, live_run
 from .memory import memory_in_use
@@ -57,9 +57,9 @@ class NodeReporter(Reporter):
             self._bar, self._total = comfy.utils.ProgressBar(total, node_id=self.node_id), total
         self._bar.update_absolute(done, total)
 
-    def began(self, run: str, steps: int) -> None:
+    def began(self, run: RunReport) -> None:
         if self.node_id is not None:
-            self._live = live_run(run, _shown_as(self.node_id), steps)
+            self._live = live_run(run, _shown_as(self.node_id))
             self._live.begin()
 
     def step(self, report: StepReport) -> None:

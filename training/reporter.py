@@ -29,6 +29,19 @@ class Paused(Exception):
 
 
 @dataclass(frozen=True)
+class RunReport:
+    """What is trained."""
+
+    run: str
+    """Its id."""
+    name: str
+    steps: int
+    """Up to which it is trained, by this call or by later ones."""
+    known: bool
+    """Whether some of it is on the disk."""
+
+
+@dataclass(frozen=True)
 class StepReport:
     """One finished optimizer step."""
 
@@ -51,8 +64,8 @@ class Reporter:
     def progress(self, done: int, total: int) -> None:
         """Work before training: pictures encoded, captions encoded."""
 
-    def began(self, run: str, steps: int) -> None:
-        """The run of this id is about to be trained up to `steps`, by this call or by later ones."""
+    def began(self, run: RunReport) -> None:
+        """It is about to be trained, or to be found done."""
 
     def step(self, report: StepReport) -> None:
         """Called after each optimizer step."""

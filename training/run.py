@@ -18,7 +18,7 @@ from .keeping import Keeper
 from .loop import Start, Trainer
 from .memory import needs
 from .outline import Outline, describe, outlined
-from .reporter import Reporter
+from .reporter import Reporter, RunReport
 from .request import TrainRequest, pictures_of
 from .runs.locate import adopt
 from .runs.session import session
@@ -49,7 +49,7 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     if request.training.early_stop < 1:
         store.forget_early_stop()
     summary = describe(request.data, outline.resolved.training, outline.steps)
-    reporter.began(store.id, max(outline.steps, request.horizon))
+    reporter.began(RunReport(store.id, request.name, max(outline.steps, request.horizon), store.exists))
     try:
         reporter.text("\n".join((summary, *outline.found.notes)))
         reached = store.reached(outline.steps) or _train(request, outline, reporter)

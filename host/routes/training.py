@@ -6,10 +6,7 @@ from typing import Any
 
 from ...training.reporter import Command
 from ...views.errors import Busy, NotFound
-from ...views.log import run_log
-from ...views.run_ids import run_of
 from .. import commands, live
-from ..paths import runs_folder
 from .answers import Request, get, post
 
 MOST_POINTS = 4000
@@ -37,5 +34,10 @@ def command(request: Request) -> Any:
 @get("runs/{run}/log")
 def log(request: Request) -> Any:
     """`views.log.run_log`; from=STEP, points=MOST."""
+    # Late: the pack loads in an instant.
+    from ...views.log import run_log
+    from ...views.run_ids import run_of
+    from ..paths import runs_folder
+
     first, most = request.number("from", 0, 0, LAST_STEP), request.number("points", 2000, 10, MOST_POINTS)
     return run_log(run_of(runs_folder(), request.path["run"]), first, most)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from danlu.host import live, memory, report
 from danlu.host.report import NodeReporter
-from danlu.training.reporter import StepReport
+from danlu.training.reporter import RunReport, StepReport
 
 
 @dataclass
@@ -65,6 +65,10 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [100.0]
     monkeypatch.setattr(report, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     return clock
+
+
+def begun(steps: int) -> RunReport:
+    return RunReport("abc", "mine", steps, known=True)
 
 
 def step(number: int, steps: int = 1000) -> StepReport:
@@ -132,8 +136,16 @@ def queued(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> Socket:
 
 def test_pages_are_told_of_the_run(queued: Socket, now: list[float]) -> None:
     reporter = NodeReporter("7.0.0.2", torch.device("cpu"))
-    reporter.began("abc", 2000)
-    run = {"run": "abc", "node": "7", "prompt": "a-prompt", "workflow": "a-workflow", "steps": 2000}
+    reporter.began(begun(2000))
+    run: dict[str, Any] = {
+        "run": "abc",
+        "name": "mine",
+        "known": True,
+        "node": "7",
+        "prompt": "a-prompt",
+        "workflow": "a-workflow",
+    }
+    run["steps"] = 2000
     assert queued.events == [("danlu.run", run)] and live.now() == run
     reporter.step(step(1200))
     (told,) = queued.of("danlu.step")
@@ -152,7 +164,7 @@ def test_pages_are_told_of_the_run(queued: Socket, now: list[float]) -> None:
 
 def test_events_hold_every_step_or_the_extremes_of_many(queued: Socket, now: list[float]) -> None:
     reporter = NodeReporter("7")
-    reporter.began("abc", 1000)
+    reporter.began(begun(1000))
     losses = {number: 0.5 + number / 1e4 for number in range(1, 990)} | {300: 9.0, 700: 0.01}
     for number, loss in losses.items():
         reporter.step(StepReport(number, 1000, loss, 1e-4, 0.01, 9.0, 0.5))
@@ -172,9 +184,9 @@ def test_without_a_queue_and_a_workflow(queued: Socket, socket: Socket) -> None:
     item: tuple[Any, ...] = (1, "a-prompt", {}, {}, [])
     for items in ([item], []):
         queued.prompt_queue.currently_running = dict(enumerate(items))
-        NodeReporter("7").began("abc", 10)
+        NodeReporter("7").began(begun(10))
     socket.prompt_queue = None
-    NodeReporter("7").began("abc", 10)
+    NodeReporter("7").began(begun(10))
     told = [(event["prompt"], event["workflow"]) for event in socket.of("danlu.run")]
     assert told == [("a-prompt", ""), ("", ""), ("", "")]
 
@@ -185,7 +197,7 @@ def test_events_cost_less_than_a_hundredth(queued: Socket) -> None:
     for told in [True, False] * 9:
         reporter = NodeReporter("7", torch.device("cpu"))
         if told:
-            reporter.began("abc", 1000)
+            reporter.began(begun(1000))
         began = time.thread_time()
         for number in range(1, 401):
             reporter.step(step(number))

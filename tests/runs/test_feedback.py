@@ -17,7 +17,7 @@ import pytest
 from danlu.training import feedback
 from danlu.training.curves import Points, smoothed
 from danlu.training.loop import StepLog
-from danlu.training.reporter import Reporter, StepReport
+from danlu.training.reporter import Reporter, RunReport, StepReport
 from danlu.training.run import TrainResult
 from danlu.training.runs.store import RunStore
 from danlu.training.runs.table import curves_of, rows_of
@@ -30,8 +30,8 @@ class Viewer(Reporter):
     reports: list[StepReport] = field(default_factory=list)
     told: list[tuple[str, Any]] = field(default_factory=list)
 
-    def began(self, run: str, steps: int) -> None:
-        self.told.append(("began", (run, steps)))
+    def began(self, run: RunReport) -> None:
+        self.told.append(("began", run))
 
     def step(self, report: StepReport) -> None:
         self.reports.append(report)
@@ -78,7 +78,7 @@ def test_the_reporter_is_told_which_run_it_is_and_when_it_ends(tmp_path: Path) -
     result = train(asked, viewer)
     measured = {"held_out": [], "trained": [0, 4]}
     assert viewer.told == [
-        ("began", (result.handle.folder.name, 8)),
+        ("began", RunReport(result.handle.folder.name, "toy", 8, known=False)),
         ("checkpoint", (4, measured)),
         ("checkpoint", (8, {**measured, "trained": [0, 4, 8]})),
         ("ended", None),
@@ -86,6 +86,7 @@ def test_the_reporter_is_told_which_run_it_is_and_when_it_ends(tmp_path: Path) -
     again = Viewer()
     train(asked, again)
     assert [kind for kind, _ in again.told] == ["began", "ended"], "it lay on the disk"
+    assert again.told[0][1].known
 
 
 def test_the_end_is_told_whatever_it_is(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_the_end_is_told_whatever_it_is(tmp_path: Path) -> None:
 def test_of_a_loop_the_whole_is_told(tmp_path: Path) -> None:
     viewer = Viewer()
     train(replace(request(tmp_path, steps=4), horizon=STEPS), viewer)
-    assert viewer.told[0][1][1] == STEPS
+    assert viewer.told[0][1].steps == STEPS
 
 
 def test_what_was_measured_has_columns(tmp_path: Path) -> None:

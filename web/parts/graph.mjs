@@ -31,11 +31,12 @@ export function executionId(node) {
 
 /**
  * Puts an element on a node, as a widget that neither the workflow nor the prompt knows of.
- * `height`: the least, in pixels of the graph. Returns the element that `content` is in, with the widget as `.widget`.
+ * `height`: the least, in pixels of the graph; `more`: options of the widget. Returns the element that `content` is in,
+ * with the widget as `.widget`.
  */
-export function addPanel(node, name, content, height) {
+export function addPanel(node, name, content, height, more = {}) {
   const panel = el("div", { class: "danlu-root danlu-panel" }, content);
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height };
+  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height, ...more };
   const widget = node.addDOMWidget(name, `DANLU_${name.toUpperCase()}`, panel, options);
   widget.serialize = false;
   panel.widget = widget;
