@@ -6,7 +6,7 @@ GET  datasets/{id}/pictures?from=&count=&order=&search=&tag=&only=&numbers=
 GET  datasets/{id}/thumb/{n}?side=&which=&v=    a small JPEG
 GET  datasets/{id}/image/{n}?which=&v=          the picture in full size
 GET  datasets/{id}/tags?kind=
-GET  datasets/{id}/trainer?resolution=&bucket_step=&upscale_small=&native=&tokenizers=&from=&count=
+GET  datasets/{id}/trainer?resolution=&bucket_step=&upscale_small=&native=&tokenizers=&from=&count=, or &n=
 GET  datasets/{id}/faces/{n}?detector=&margin=&min_size=&count=
 GET  datasets/{id}/dropped, datasets/{id}/dropped/{key}/thumb
 POST datasets/{id}/captions              {edits: [{n, body, was}]}
@@ -93,7 +93,10 @@ def trainer(request: Request) -> Any:
     names = [name for name in query.get("tokenizers", TOKENIZERS[0]).split(",") if name]
     counters = {name: known_counter(name) for name in names[: len(TOKENIZERS)]}
     start, count = request.number("from", 0, 0, pages.MOST_PICTURES), request.number("count", 100, 0, MOST)
-    answer = trainer_view(_opened(request), training, start, count, counters)
+    opened = _opened(request)
+    if query.get("n"):
+        start, count = opened.place(request.number("n", 0, 0, pages.MOST_PICTURES)), 1
+    answer = trainer_view(opened, training, start, count, counters)
     return {**answer, "tokenizers": list(TOKENIZERS)}
 
 

@@ -92,6 +92,14 @@ def test_texts_and_their_lengths(opened: Opened) -> None:
     assert found["total"] == len(SIZES)
 
 
+def test_the_place_of_one_picture(opened: Opened) -> None:
+    opened.dropped = frozenset({1})
+    place = opened.place(2)
+    assert [item["n"] for item in trainer_view(opened, Training(), place, 1, {})["items"]] == [2]
+    with pytest.raises(NotFound, match="dropped"):
+        opened.place(1)
+
+
 def test_roles_are_looked_at_apart_and_weights_are_repeats(cats: Path, tmp_path: Path) -> None:
     small = sets.folder_of(tmp_path / "small", {"1": "x"})
 

@@ -50,6 +50,13 @@ class Opened:
         """Of the pictures that are there."""
         return [n for n in range(len(self.now)) if n not in self.dropped]
 
+    def place(self, n: int) -> int:
+        """Where a picture stands among those that are there."""
+        try:
+            return self.numbers().index(n)
+        except ValueError:
+            raise NotFound(f"there is no picture {n}, or it was dropped") from None
+
     def picture(self, n: int) -> Picture:
         if not 0 <= n < len(self.now):
             raise NotFound(f"there is no picture {n}; there are {len(self.now)}, counted from 0")
