@@ -16,6 +16,19 @@ function keepFocus(event, dialog) {
   }
 }
 
+// What had the keyboard may have gone from the page, a line of a table say: its keys are meant for the topmost page, too.
+window.addEventListener(
+  "keydown",
+  (event) => {
+    const dialog = open.at(-1)?.firstChild;
+    if (!dialog || event.target !== document.body) return;
+    event.stopImmediatePropagation();
+    dialog.focus();
+    if (!dialog.dispatchEvent(new KeyboardEvent("keydown", event))) event.preventDefault();
+  },
+  true,
+);
+
 /**
  * Opens a page over the graph. `size`: "full" or "small"; `onClose` is called once, `mayClose` (may be async) is asked
  * before. Keys go to the page alone: listen on `dialog`. Returns { dialog, bar, body, close }.

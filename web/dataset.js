@@ -1,0 +1,113 @@
+// "Open the dataset" on every node that gives one, as a button and in the node's menu: its pictures and captions on a
+// page over the graph. Load Dataset opens what its inputs name; other nodes what they gave last.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { ask } from "./parts/dialog.mjs";
+import { executionId } from "./parts/graph.mjs";
+import { get, post, Refused, say } from "./parts/server.mjs";
+import { word } from "./parts/words.mjs";
+
+const TYPE = "DANLU_DATASET";
+const ENCODER = "DanluEncodeDataset";
+/** The node that a run of a part of the graph ends in; in no graph that anybody saves. */
+const END = "0";
+
+const gives = (node) => node.outputs?.findIndex(({ type }) => type === TYPE) ?? -1;
+const isOurs = (node) => node.comfyClass?.startsWith("Danlu") && (gives(node) >= 0 || node.comfyClass === ENCODER);
+
+/** The last dataset that a node gave, as it told the page; undefined before it has run. */
+function given(node) {
+  const root = app.rootGraph ?? app.graph;
+  const id = node.graph === root ? String(node.id) : `${node.graph.id}:${node.id}`;
+  return app.nodeOutputs[id]?.danlu_dataset?.[0]?.id;
+}
+
+/** What the server says of the dataset of a node; undefined where the node has to run first. */
+async function found(node) {
+  if (node.comfyClass === "DanluLoadDataset") {
+    const { inputs } = (await app.graphToPrompt()).output[executionId(node)] ?? {};
+    const isWired = Object.values(inputs ?? { muted: [] }).some(Array.isArray);
+    if (!isWired) return post("datasets/open", { inputs });
+  }
+  const id = given(node);
+  if (!id) return undefined;
+  try {
+    return await get(`datasets/${id}`);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return undefined; // the server was started anew since
+    throw error;
+  }
+}
+
+/** A prompt of `id` and what it needs, with an end that takes its output of number `slot`. */
+function upTo(prompt, id, slot) {
+  const wanted = {};
+  const add = (each) => {
+    if (each in wanted) return;
+    wanted[each] = prompt[each];
+    const links = Object.values(prompt[each].inputs).filter(Array.isArray);
+    for (const [from] of links) if (from in prompt) add(from);
+  };
+  add(id);
+  return { ...wanted, [END]: { class_type: "PreviewAny", inputs: { source: [id, slot] } } };
+}
+
+/** Resolves when the run of a prompt has ended: to whether it went well. */
+function ended(prompt) {
+  return new Promise((resolve) => {
+    const kinds = ["execution_success", "execution_error", "execution_interrupted"];
+    const heard = ({ type, detail }) => {
+      if (detail.prompt_id !== prompt()) return;
+      for (const kind of kinds) api.removeEventListener(kind, heard);
+      resolve(type === "execution_success");
+    };
+    for (const kind of kinds) api.addEventListener(kind, heard);
+  });
+}
+
+/** Runs the graph up to this node. */
+async function run(node) {
+  const { output, workflow } = await app.graphToPrompt();
+  const id = executionId(node);
+  if (!output[id]) throw new Error(word("dataset.muted"));
+  let queued;
+  const end = ended(() => queued);
+  queued = (await api.queuePrompt(0, { output: upTo(output, id, Math.max(0, gives(node))), workflow })).prompt_id;
+  say("info", word("dataset.running"));
+  return end;
+}
+
+async function open(node) {
+  try {
+    let about = await found(node);
+    if (!about) {
+      const wanted = await ask(word("dataset.run_first"), { yes: word("dataset.run_now") });
+      if (!wanted || !(await run(node))) return;
+      about = await found(node);
+    }
+    if (!about) return say("warn", word("dataset.gave_none"));
+    const { openDataset } = await import("./dataset/view.mjs");
+    const resolution = node.widgets?.find(({ name }) => name === "resolution")?.value;
+    await openDataset(about, { title: node.title, resolution });
+  } catch (error) {
+    say("error", error.message, 12000);
+  }
+}
+
+function addButton(node) {
+  const button = node.addWidget("button", "danlu_open_dataset", "", () => open(node));
+  button.label = word("dataset.open");
+  button.tooltip = word("dataset.open_tooltip");
+  button.serialize = false; // neither in the workflow file nor in the prompt
+  button.options = { ...button.options, serialize: false };
+}
+
+app.registerExtension({
+  name: "danlu.dataset",
+  nodeCreated(node) {
+    if (isOurs(node)) addButton(node);
+  },
+  getNodeMenuItems(node) {
+    return isOurs(node) ? [{ content: word("dataset.open"), callback: () => open(node) }] : [];
+  },
+});

@@ -1,0 +1,134 @@
+// The tags of all captions, or their words, with how many pictures have each: to search by, rename, remove and add.
+import { button, el } from "../parts/dom.mjs";
+import { get, say } from "../parts/server.mjs";
+import { word } from "../parts/words.mjs";
+import { propose } from "./propose.mjs";
+import { Scope } from "./scope.mjs";
+
+/** Rows on the page; more are shown when asked for. */
+const SHOWN = 300;
+
+export class Tags {
+  constructor(store, status) {
+    Object.assign(this, { store, status, kind: "", found: [], search: "", most: SHOWN });
+    this.scope = new Scope(store);
+    this.body = el("tbody");
+    const heads = ["dataset.tag", "dataset.pictures"].map((key) => el("th", { text: word(key), scope: "col" }));
+    const head = el("thead", {}, el("tr", {}, heads, el("th")));
+    const table = el("table", { class: "danlu-table danlu-tags" }, head, this.body);
+    this.more = button("", () => this.showMore());
+    this.element = el(
+      "div",
+      { class: "danlu-panel-tools" },
+      this.top(),
+      this.scope.element,
+      this.adding(),
+      el("div", { class: "danlu-scroll" }, table, this.more),
+    );
+    store.addEventListener("texts", () => this.show());
+    store.addEventListener("list", () => this.mark());
+    store.addEventListener("items", () => this.mark());
+  }
+
+  top() {
+    this.kinds = ["tags", "words"].map((kind) =>
+      button(word(`dataset.kind.${kind}`), () => this.load(kind), { dataset: { kind } }),
+    );
+    const typed = ({ target }) => {
+      this.search = target.value.trim().toLowerCase();
+      this.draw();
+    };
+    const label = word("dataset.search_tags");
+    const search = { type: "search", class: "danlu-input", placeholder: label, "aria-label": label };
+    return el("div", { class: "danlu-group" }, this.kinds, el("input", { ...search, on: { input: typed } }));
+  }
+
+  adding() {
+    const label = word("dataset.add_tag");
+    const field = el("input", { class: "danlu-input", placeholder: label, "aria-label": label });
+    const add = (place) => () => field.value.trim() && this.propose({ op: "add", tags: field.value.trim(), place });
+    const front = button(word("dataset.add_front"), add("front"), { title: word("dataset.add_front_tooltip") });
+    return el("div", { class: "danlu-group" }, field, front, button(word("dataset.add_end"), add("end")));
+  }
+
+  propose(what) {
+    return propose(this.store, this.status, "tags", { ...what, ...this.scope.value });
+  }
+
+  /** Called when the panel comes to the front, and when texts have changed. */
+  show() {
+    if (!this.element.hidden) this.load(this.kind);
+  }
+
+  async load(kind) {
+    try {
+      const answer = await get(`${this.store.path}/tags`, kind ? { kind } : {});
+      this.kind = answer.kind;
+      this.found = answer.tags;
+      this.draw();
+    } catch (error) {
+      say("error", error.message);
+    }
+  }
+
+  showMore() {
+    this.most += SHOWN;
+    this.draw();
+  }
+
+  draw() {
+    for (const each of this.kinds) each.setAttribute("aria-pressed", String(each.dataset.kind === this.kind));
+    const fits = this.found.filter(({ tag }) => tag.toLowerCase().includes(this.search));
+    this.body.replaceChildren(...fits.slice(0, this.most).map((each) => this.row(each)));
+    this.more.hidden = fits.length <= this.most;
+    this.more.textContent = word("dataset.show_more", { count: fits.length - this.most });
+    this.mark();
+  }
+
+  row({ tag, count }) {
+    const chosen = () => this.filter(tag);
+    const name = button(tag, chosen, { class: "danlu-plain", title: word("dataset.tag_filter"), dataset: { tag } });
+    const small = (text, key, done) =>
+      button(text, done, { class: "danlu-small-button", title: word(key), "aria-label": `${word(key)}: ${tag}` });
+    const rename = small("✎", "dataset.rename", () => this.rename(tag, line));
+    const remove = small("✕", "dataset.remove", () => this.propose({ op: "remove", tags: tag }));
+    const line = el("tr", {}, el("td", {}, name), el("td", { text: count }), el("td", {}, rename, " ", remove));
+    return line;
+  }
+
+  /** A field in the place of the tag; Enter shows what would change, Escape takes back. */
+  rename(tag, line) {
+    const label = word("dataset.rename_to", { tag });
+    const field = el("input", { class: "danlu-input", value: tag, "aria-label": label, style: { width: "100%" } });
+    const back = () => line.firstChild.replaceChildren(this.row({ tag, count: 0 }).querySelector("button"));
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.preventDefault();
+        back();
+        line.querySelector("button").focus();
+      } else if (event.key === "Enter" && field.value.trim() && field.value.trim() !== tag) {
+        this.propose({ op: "rename", tags: tag, new: field.value.trim() });
+      }
+    });
+    line.firstChild.replaceChildren(field);
+    field.focus();
+    field.select();
+  }
+
+  async filter(tag) {
+    const other = this.store.query.tag === tag ? "" : tag;
+    try {
+      // Words of sentences are no tags: they are searched for.
+      await this.store.ask(this.kind === "words" ? { tag: "", search: other } : { tag: other });
+    } catch (error) {
+      say("error", error.message);
+    }
+  }
+
+  mark() {
+    const { tag } = this.store.query;
+    for (const each of this.body.querySelectorAll("[data-tag]")) {
+      each.setAttribute("aria-pressed", String(each.dataset.tag === tag));
+    }
+  }
+}
