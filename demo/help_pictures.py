@@ -99,7 +99,9 @@ EXAMPLES: dict[str, Example] = {
     "DanluTagger": Example((), CAPTIONED, {"characters": False, "threshold": 0.35, "exclude": "monochrome"}),
     "DanluTestPrompts": Example(DATASET, ("DanluSweep:prompts>prompts",), {"kind": "person"}),
     "DanluTrainLoRA": Example(TRAINED, ("DanluSaveLoRA", "LossGraphNode", "DanluAdvisor"), {"steps": 1500}),
-    "DanluTrainLoop": Example(TRAINED[:2], ("DanluApplyLoRA", "DanluGrid:loop>loop"), {"steps": 1500, "save_every": 250}),
+    "DanluTrainLoop": Example(
+        TRAINED[:2], ("DanluApplyLoRA", "DanluGrid:loop>loop"), {"steps": 1500, "save_every": 250}
+    ),
     "DanluTrainingConfig": Example(
         (), ("DanluTrainLoRA",), {"learning_rate": 1e-4, "lr_scheduler": "cosine", "schedule_steps": 3000}
     ),
