@@ -54,7 +54,12 @@ def test_small_ones(pairs: Opened) -> None:
 def test_made_once_until_the_file_changes(pairs: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
     whole = looks.open_rgb
-    monkeypatch.setattr(looks, "open_rgb", lambda path, **others: (made.append(path), whole(path, **others))[1])
+
+    def counted(path: Path, at_least: int | None = None) -> Image.Image:
+        made.append(path)
+        return whole(path, at_least)
+
+    monkeypatch.setattr(looks, "open_rgb", counted)
     first = looks.thumbnail(pairs, 0, 256).content
     assert looks.thumbnail(pairs, 0, 250).content == first and len(made) == 1
     sets.picture(pairs.now[0].path, 100, (320, 640))
