@@ -109,7 +109,9 @@ def train_segment(
         # The user ended it early: that holds for all of the loop.
         store.finish(handle.step, max(inputs.steps, inputs.horizon))
     tensors = mapped_lora(str(store.checkpoint_path(handle.step)))
-    return LoraModel(tensors, handle), handle.step, _of_step(handle.step)
+    # A node in the loop that saves it writes a file for each step.
+    named = replace(handle, name=f"{handle.name}_{handle.step:06}")
+    return LoraModel(tensors, named), handle.step, _of_step(handle.step)
 
 
 def _begins_at(request: TrainRequest, outline: Outline) -> int:

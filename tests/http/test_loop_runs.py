@@ -98,12 +98,12 @@ def test_finish_now_ends_the_whole_loop(studio: Server) -> None:
 def test_what_hangs_off_the_loop_runs_for_every_checkpoint(studio: Server) -> None:
     graph = train_loop(seed=34, steps=2, save_every=1, name="hanging", with_base=True)
     graph["keep"] = node("SaveImage", images=["decode", 0], filename_prefix="hanging")
-    graph["file"] = node("DanluSaveLoRA", lora=["loop", 0], name="hanging")
+    graph["file"] = node("DanluSaveLoRA", lora=["loop", 0])
     run = done(studio.run(graph))
     kept = [m for m in run.messages if m.type == "executed" and m.data["display_node"] == "keep" and images(m)]
     assert len(kept) == 3  # of the base too, which has no LoRA to save
     saved = sorted(path.name for path in (studio.base / "models" / "loras" / "danlu").glob("hanging*"))
-    assert saved == ["hanging-2.safetensors", "hanging.safetensors"]
+    assert saved == ["hanging_000001.safetensors", "hanging_000002.safetensors"]
 
 
 def test_wrong_loops_are_refused_before_they_begin(studio: Server) -> None:
