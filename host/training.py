@@ -28,6 +28,10 @@ from .preparation import ModelChoices, prepare
 from .report import NodeReporter, preview
 
 
+NODE_PARTS = ("class_type", "inputs", "_meta")
+"""Of the host's API format."""
+
+
 @dataclass(frozen=True)
 class HostResult:
     lora: LoraModel
@@ -58,7 +62,9 @@ class RunInputs:
 def graphs_of(prompt: Any, extra: Any) -> dict[str, Any]:
     """What a run keeps of what was queued. `extra`: the host's extra_pnginfo; programs leave its workflow out."""
     workflow = extra.get("workflow") if isinstance(extra, dict) else None
-    return {"workflow": workflow, "prompt": prompt}
+    # The host notes in it what nodes say of their inputs, which may be no JSON.
+    plain = {key: {name: node[name] for name in NODE_PARTS if name in node} for key, node in (prompt or {}).items()}
+    return {"workflow": workflow, "prompt": plain}
 
 
 def request_for(
