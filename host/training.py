@@ -27,7 +27,6 @@ from .paths import runs_folder
 from .preparation import ModelChoices, prepare
 from .report import NodeReporter, preview
 
-
 NODE_PARTS = ("class_type", "inputs", "_meta")
 """Of the host's API format."""
 
