@@ -128,8 +128,11 @@ def _same_origin(headers: Any) -> bool:
     """Programs send neither header; a browser sends them with every POST."""
     if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return False
-    origin = headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
+    try:
+        origin = headers.get("Origin")
+        return origin is None or urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
+    except ValueError:  # no address at all
+        return False
 
 
 async def _json(request: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ function drawFrame(pen, frame, ink, options) {
   pen.textAlign = "right";
   for (const value of y.ticks(Math.max(2, Math.floor((box.bottom - box.top) / 36)))) {
     const at = Math.round(y.place(value)) + 0.5;
-    pen.globalAlpha = 0.5;
+    pen.globalAlpha = 0.35;
     pen.beginPath();
     pen.moveTo(box.left, at);
     pen.lineTo(box.right, at);
