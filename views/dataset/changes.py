@@ -19,6 +19,7 @@ from ...errors import DanluError
 from ..errors import Busy
 from .editable import Editing
 from .open import Opened
+from .rereading import refresh
 from .saving import Edit, edit_captions
 
 SHOWN = 200
@@ -76,6 +77,7 @@ def tag_change(opened: Opened, operation: str, tags: str, new: str, place: str) 
 def plan(opened: Opened, change: Change, only: Collection[int] | None, places: Places) -> Planned:
     """What would be different. Pictures without a caption stay so."""
     editing = Editing.of(opened, places)
+    refresh(opened, opened.numbers())
     edits, left = [], []
     for n in sorted(opened.numbers() if only is None else set(only) - opened.dropped):
         body = opened.picture(n).body

@@ -37,8 +37,7 @@ def drop(opened: Opened, numbers: Sequence[int], places: Places) -> dict[str, An
             check(each)
         for n, each in found:
             put_aside(each)
-            same = {other for other in wanted if opened.now[other].path == opened.now[n].path}
-            opened.dropped |= same
+            opened.dropped |= frozenset(opened.by_path[opened.now[n].path])
             opened.revision += 1
         return {"dropped": [_told(opened, each) for _, each in found], "dataset": summary(opened, places)}
 
@@ -48,11 +47,10 @@ def restore(opened: Opened, names: Sequence[str], places: Places) -> dict[str, A
     with opened.lock:
         known = _known(opened)
         found = [_named(known, name) for name in dict.fromkeys(names)]
-        numbers = set()
+        numbers: set[int] = set()
         for each in found:
             put_back(each)
-            path = each.folder / each.name
-            numbers |= {n for n in opened.dropped if opened.now[n].path == path}
+            numbers |= opened.dropped.intersection(_numbers(opened, each))
             opened.dropped -= numbers
             opened.revision += 1
         missing = [each.name for each in found if not _numbers(opened, each)]
@@ -86,8 +84,8 @@ def _named(known: Sequence[Aside], name: str) -> Aside:
     return found
 
 
-def _numbers(opened: Opened, found: Aside) -> list[int]:
-    return [n for n, picture in enumerate(opened.now) if picture.path == found.folder / found.name]
+def _numbers(opened: Opened, found: Aside) -> tuple[int, ...]:
+    return opened.by_path.get(found.folder / found.name, ())
 
 
 def _told(opened: Opened, found: Aside) -> dict[str, Any]:
@@ -106,8 +104,8 @@ def _told(opened: Opened, found: Aside) -> dict[str, Any]:
 
 def _with_doubles(opened: Opened, numbers: Sequence[int]) -> list[int]:
     """With those of the same file: it can be in several joined datasets. Without what is dropped already."""
-    paths = {opened.picture(n).path for n in numbers}
-    return [n for n in opened.numbers() if opened.now[n].path in paths]
+    found = {same for n in numbers for same in opened.by_path[opened.picture(n).path]}
+    return sorted(found - opened.dropped)
 
 
 def _asides(opened: Opened, wanted: Sequence[int]) -> list[tuple[int, Aside]]:

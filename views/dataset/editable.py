@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...captioning.places import TABLES, TEXT_SUFFIXES, Place, Places, places_of
 from ...dataset.files import shown
 from ...dataset.model import Picture
-from .open import Opened
+from .open import Opened, text_file_of
 
 HIDDEN = (
     "The pictures are in a folder that only Danlu uses (from a .zip, or from other nodes), where nobody would find "
@@ -24,7 +24,8 @@ class Editing:
 
     @classmethod
     def of(cls, opened: Opened, places: Places) -> Editing:
-        return cls(tuple(places_of(opened.dataset(), "", places)))
+        first, *others = (replace(part, pictures=()) for part in opened.parts)
+        return cls(tuple(places_of(replace(first, joined=tuple(others)), "", places)))
 
     def why_not(self, opened: Opened, n: int) -> str:
         """Why the caption of this picture cannot be edited; empty: it can."""
@@ -35,9 +36,7 @@ class Editing:
         if n in opened.twins and not (file and file.name in TABLES):
             return "Another picture has the same name, and so the same caption file: rename one of them"
         if file is None:
-            if picture.body and not picture.captioner:
-                return "Its caption is its file's name: set 'captions' of Load Dataset (Danlu) to auto"
-            return ""
+            return _without_file(opened, picture)
         if is_own(picture) or (file.parent == place.folder and file.name in TABLES):
             return ""
         return f"Its caption is in {shown(file.name)}, which is not written"
@@ -45,6 +44,16 @@ class Editing:
     def why_not_at_all(self) -> str:
         """Empty: some of it can be written."""
         return "" if any(place.beside for place in self.places) else HIDDEN
+
+
+def _without_file(opened: Opened, picture: Picture) -> str:
+    if picture.body and not picture.captioner:
+        return "Its caption is its file's name: set 'captions' of Load Dataset (Danlu) to auto"
+    own = text_file_of(picture)
+    there = opened.stamps.get(own)
+    if there and there[1]:
+        return f"{shown(own.name)} beside it was not to be read: set 'captions' of Load Dataset (Danlu) to auto"
+    return ""
 
 
 def is_own(picture: Picture) -> bool:

@@ -33,7 +33,9 @@ class Opened:
     given: tuple[Picture, ...]
     now: tuple[Picture, ...]
     stamps: dict[Path, Stamp | None]
-    """Of the caption files that the texts are from, when they were read."""
+    """Of the caption files that the texts are from, or would be, when they were read."""
+    by_path: dict[Path, tuple[int, ...]]
+    """Every number of a file: it may be in several joined datasets."""
     twins: frozenset[int] = frozenset()
     """Pictures that share a caption file with another: cat.png and cat.jpg."""
     changed: frozenset[int] = frozenset()
@@ -136,9 +138,16 @@ def _opened(dataset: Dataset) -> Opened:
     parts = dataset.parts()
     owners = tuple(number for number, part in enumerate(parts) for _ in part.pictures)
     pictures = tuple(picture for part in parts for picture in part.pictures)
-    files = dict.fromkeys(picture.text_file for picture in pictures if picture.text_file)
-    stamps = {file: stamp(file) for file in files}
-    return Opened(identity(dataset), parts, owners, pictures, pictures, stamps, _twins(pictures))
+    stamps = {file: stamp(file) for file in dict.fromkeys(map(text_file_of, pictures))}
+    by_path: dict[Path, tuple[int, ...]] = {}
+    for n, picture in enumerate(pictures):
+        by_path[picture.path] = (*by_path.get(picture.path, ()), n)
+    return Opened(identity(dataset), parts, owners, pictures, pictures, stamps, by_path, _twins(pictures))
+
+
+def text_file_of(picture: Picture) -> Path:
+    """Where its text is, or would be read from."""
+    return picture.text_file or picture.path.with_suffix(".txt")
 
 
 def _twins(pictures: tuple[Picture, ...]) -> frozenset[int]:

@@ -17,6 +17,7 @@ from ...dataset.model import Picture
 from ...errors import DanluError
 from .editable import Editing
 from .open import Opened, stamp
+from .rereading import refresh
 
 MOST = 200
 """Pictures in one answer."""
@@ -107,6 +108,7 @@ def page(opened: Opened, wanted: Wanted, places: Places) -> dict[str, Any]:
     """Some of the pictures. Raises DanluError for an order or a choice that there is not."""
     found = matching(opened, wanted)
     shown = found[wanted.start : wanted.start + min(wanted.count, MOST)]
+    refresh(opened, shown)
     answer: dict[str, Any] = {
         "id": opened.id,
         "revision": opened.revision,

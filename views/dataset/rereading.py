@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ...captioning.text_files import Untouchable
 from ...captioning.texts import kind_of_all
 from ...dataset.captions import UnreadableCaption, cut, one_line, read_caption, with_trigger
 from ...dataset.model import Picture
-from .open import Opened, stamp
+from .open import Opened, stamp, text_file_of
 
 RECIPE = frozenset(f.name for f in fields(Recipe))
 
@@ -30,6 +30,22 @@ def put_bodies(opened: Opened, pictures: Mapping[int, Picture]) -> None:
     new = {n: picture for n, picture in found.items() if picture is not opened.given[n]}
     opened.changed = (opened.changed - frozenset(pictures)) | frozenset(new)
     opened.put({**found, **_composed(opened, new)})
+
+
+def refresh(opened: Opened, numbers: Iterable[int]) -> None:
+    """Looks whether somebody has written to the caption files of these pictures, and reads those that are new.
+
+    A text that is from no file (a captioner's, a file's name) is not looked for. While something is being changed,
+    nothing is looked at.
+    """
+    pictures = (opened.now[n] for n in numbers)
+    files = dict.fromkeys(text_file_of(picture) for picture in pictures if picture.text_file or not picture.body)
+    new = [file for file in files if stamp(file) != opened.stamps.get(file)]
+    if new and opened.lock.acquire(blocking=False):
+        try:
+            reread(opened, set(new))
+        finally:
+            opened.lock.release()
 
 
 def reread(opened: Opened, files: Collection[Path]) -> None:

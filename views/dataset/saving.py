@@ -61,7 +61,7 @@ def edit_captions(opened: Opened, edits: Sequence[Edit], places: Places) -> dict
         _check(opened, edits, Editing.of(opened, places))
         run = new_run()
         written, left = _Saving(opened, edits, places, run).save()
-        numbers = sorted({n for each in edits for n in _same_file(opened, each.n)})
+        numbers = sorted({n for each in edits for n in opened.by_path[opened.now[each.n].path]})
         return {
             "id": opened.id,
             "revision": opened.revision,
@@ -83,12 +83,6 @@ def _check(opened: Opened, edits: Sequence[Edit], editing: Editing) -> None:
             raise DanluError(f"The caption of {picture.name} is longer than {LONGEST:,} letters.")
         if seen.setdefault(picture.path, edit.body) != edit.body:
             raise DanluError(f"{picture.name} is to get two captions at once. Send one.")
-
-
-def _same_file(opened: Opened, n: int) -> list[int]:
-    """Every number that the picture has: it may be in several joined datasets."""
-    path = opened.now[n].path
-    return [number for number, picture in enumerate(opened.now) if picture.path == path]
 
 
 class _Saving:
@@ -139,17 +133,24 @@ class _Saving:
             raise DanluError(f"Captions cannot be written: {listed(stuck)}. Replace these files by plain text files.")
         clashes = [(plan.folder / item.file, item) for plan, item in found if not self._is_known(plan, item)]
         if clashes:
-            reread(self.opened, {file for file, _ in clashes})
+            new = {file for file, _ in clashes if stamp(file) != self.opened.stamps.get(file)}
+            reread(self.opened, new)
             names = listed([item.picture.name for _, item in clashes])
             raise Busy(f"Somebody has changed the captions of {names} meanwhile. Nothing was written; look again.")
 
     def _is_known(self, plan: Plan, item: Item) -> bool:
-        """Whether what is there is what the page has shown, or what was there when the dataset was read."""
+        """Whether nothing is lost that the page has not shown.
+
+        A node may have changed a text since it was read: then the page has shown that one, and the file is as it was.
+        """
         there = _text(item)
         self.before[item.picture.path] = there
         edit, file = self.edits[item.picture.path], plan.folder / item.file
-        same = one_line(there or "") in (one_line(edit.was), one_line(edit.body))
-        return same or stamp(file) == self.opened.stamps.get(file)
+        if one_line(there or "") in ("", one_line(edit.was), one_line(edit.body)):
+            return True
+        shown_now = self.opened.now[edit.n]
+        as_read = shown_now.text_file == file and stamp(file) == self.opened.stamps.get(file)
+        return as_read and one_line(edit.was) == shown_now.body
 
     def _told(self, saved: Sequence[Saved], left: set[Path]) -> None:
         """The opened dataset says what its files say."""
@@ -160,7 +161,7 @@ class _Saving:
                 continue
             self.opened.stamps[file] = stamp(file)
             body = one_line(self.edits[item.picture.path].body)
-            for n in _same_file(self.opened, self.edits[item.picture.path].n):
+            for n in self.opened.by_path[item.picture.path]:
                 if self.opened.now[n].body != body:
                     self.opened.originals.setdefault(n, self.before[item.picture.path])
                 there = item.text is not None or item.old is not None

@@ -8,12 +8,14 @@ from ...captioning.frequency import holders
 from ...captioning.texts import kind_of_all
 from ...errors import DanluError
 from .open import Opened
+from .rereading import refresh
 
 KINDS = {"tags": "tags", "words": "prose"}
 
 
 def tag_table(opened: Opened, kind: str = "") -> dict[str, Any]:
     """The most frequent first; `kind` "": what most of the captions are."""
+    refresh(opened, opened.numbers())
     bodies = [opened.now[n].body for n in opened.numbers()]
     kind = kind or ("words" if kind_of_all(body for body in bodies if body) == "prose" else "tags")
     if kind not in KINDS:
