@@ -9,7 +9,7 @@ import { Panel } from "./grid/panel.mjs";
 import { gridOf, hear, stopped } from "./grid/store.mjs";
 
 const NODE = "DanluGrid";
-const HEIGHT = 200;
+const HEIGHT = 240;
 const panels = new WeakMap();
 const root = () => app.rootGraph ?? app.graph;
 

@@ -16,8 +16,8 @@ export class Panel {
     this.text = el("span", { class: "danlu-grid-about" });
     this.button = button(word("grid.open_page"), () => this.open(), { class: "danlu-main", disabled: true });
     this.table = el("div", { class: "danlu-grid-small", on: { dblclick: (event) => this.open(event.target) } });
-    const head = el("div", { class: "danlu-grid-head" }, this.text, this.button);
-    this.element = el("div", { class: "danlu-grid-panel" }, head, this.table);
+    const head = el("div", { class: "danlu-grid-head" }, this.button, this.text);
+    this.element = el("div", { class: "danlu-grid-panel" }, head, el("div", { class: "danlu-grid-box" }, this.table));
     this.deaf = () => {};
     this.none();
   }
@@ -34,7 +34,7 @@ export class Panel {
   show(grid) {
     if (this.grid === grid) return;
     this.deaf();
-    this.grid = grid;
+    Object.assign(this, { grid, isSized: false });
     this.deaf = grid.listen((number) => this.changed(number));
     if (grid.data) this.changed();
     else grid.load().catch((error) => (this.text.textContent = error.message));
@@ -42,7 +42,8 @@ export class Panel {
 
   changed(number) {
     if (!this.grid.data) return;
-    if (number === undefined) this.layOut();
+    // The first picture tells how high cells are.
+    if (number === undefined || !this.isSized) this.layOut();
     else for (const view of this.views.get(number) ?? []) this.refresh(view, this.grid.cell(number));
     const { done, total } = counted(this.grid);
     const running = this.grid.data.running ? ` · ${word("grid.running")}` : "";
@@ -62,7 +63,12 @@ export class Panel {
         made.push(cell ? this.viewOf(cell) : el("div"));
       }
     }
-    this.table.style.gridTemplateColumns = `repeat(${Math.max(1, columns.length)}, minmax(0, 1fr))`;
+    const size = this.grid.data.cells.find((cell) => cell.pictures.length)?.pictures[0].size ?? [1, 1];
+    const counts = { columns: Math.max(1, columns.length), rows: Math.max(1, made.length / columns.length) };
+    for (const [name, value] of Object.entries({ ...counts, ratio: size[0] / size[1] })) {
+      this.table.style.setProperty(`--danlu-${name}`, value);
+    }
+    this.isSized = this.grid.data.cells.some((cell) => cell.pictures.length);
     this.table.replaceChildren(...made);
   }
 

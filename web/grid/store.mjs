@@ -24,7 +24,12 @@ class Grid {
 
   /** Asks the server; what happens meanwhile is not lost. */
   load() {
-    this.loading ??= this.ask().finally(() => (this.loading = undefined));
+    this.loading ??= this.ask().finally(() => {
+      this.loading = undefined;
+      if (!this.isStale) return;
+      this.isStale = false;
+      this.load();
+    });
     return this.loading;
   }
 
@@ -32,12 +37,11 @@ class Grid {
     this.late = [];
     try {
       this.data = await get(`grids/${this.id}`);
+      this.changed();
+      for (const event of this.late.splice(0)) this.apply(event);
     } finally {
-      const late = this.late;
       this.late = undefined;
-      if (this.data) for (const event of late) this.take(event);
     }
-    this.changed();
     return this;
   }
 
@@ -48,7 +52,12 @@ class Grid {
   /** An event of the server: a cell is begun, is there, or all of them are. */
   take(event) {
     this.late?.push(event);
-    if (event.what === "begun" || !this.data) return void this.load();
+    this.isStale ||= Boolean(this.loading) && event.what === "begun";
+    if (event.what === "begun" || !this.data) this.load().catch((error) => console.warn("Danlu:", error.message));
+    else this.apply(event);
+  }
+
+  apply(event) {
     this.data.running = event.what !== "ended";
     if (event.what === "now") {
       this.settle("missing");

@@ -111,7 +111,7 @@ class View {
       on: { input: (event) => this.table.resize(Number(event.target.value)) },
     });
     const pinned = button(word("grid.only_pinned"), () => this.togglePinned(), { "aria-pressed": this.onlyPinned });
-    const swap = button(word("grid.swap"), () => this.swap());
+    const swap = button(word("grid.swap"), () => this.swap(), { title: word("grid.swap.tip") });
     const space = el("span", { class: "danlu-grid-space" });
     const roles = this.places.axes.map((axis) => this.roleTool(axis));
     this.tools.replaceChildren(...roles, swap, space, size, ...zooms, pinned);
@@ -191,7 +191,6 @@ class View {
     const text = [cell.caption, why, kept].filter(Boolean).join(" · ");
     return [
       el("span", { class: "danlu-grid-about", title: name }, el("b", { text: name }), el("span", { text: ` ${text}` })),
-      el("span", { class: "danlu-grid-space" }),
     ];
   }
 

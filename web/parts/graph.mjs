@@ -35,7 +35,8 @@ export function executionId(node) {
  * with the widget as `.widget`.
  */
 export function addPanel(node, name, content, height, more = {}) {
-  const panel = el("div", { class: "danlu-root danlu-panel" }, content);
+  // Nodes 2.0 knows of no least height but the element's own.
+  const panel = el("div", { class: "danlu-root danlu-panel", style: { minHeight: `${height}px` } }, content);
   const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height, ...more };
   const widget = node.addDOMWidget(name, `DANLU_${name.toUpperCase()}`, panel, options);
   widget.serialize = false;
