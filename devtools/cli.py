@@ -147,17 +147,7 @@ def run_demo(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
     return subprocess.run([str(host.python), "-c", START_DEMO, str(checkout), *rest], env=env).returncode
 
 
-def need_tests(checkout: Path) -> None:
-    """The archive that the registry hands out has neither tests nor what builds on their small models."""
-    if not (checkout / "tests").is_dir():
-        address = "https://github.com/danlu-team/danlu"
-        raise Trouble(
-            f"{checkout} has no tests (the registry leaves them out): git clone {address}, and call it there."
-        )
-
-
 def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
-    need_tests(checkout)
     host = ensure_host(checkout, install=options.install, tools=True, make_builder=make_builder)
     base = make_base(checkout, "-test")
     chromium = ensure_chromium(host.python, cache_root() / "logs")
@@ -168,14 +158,12 @@ def run_test(options: argparse.Namespace, rest: Sequence[str], checkout: Path, m
 
 
 def run_bench(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
-    need_tests(checkout)
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     scratch = cache_root() / "bench"
     return run_module(host, checkout, "bench.run", "--scratch", str(scratch), *rest)
 
 
 def run_check(options: argparse.Namespace, rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
-    need_tests(checkout)
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     return run_module(host, checkout, "bench.check", *rest)
 
@@ -196,7 +184,6 @@ def run_train(options: argparse.Namespace, rest: Sequence[str], checkout: Path, 
 
 
 def run_schemas(options: argparse.Namespace, _rest: Sequence[str], checkout: Path, make_builder: MakeBuilder) -> int:
-    need_tests(checkout)
     host = ensure_host(checkout, install=options.install, make_builder=make_builder)
     pack, pinned = make_base(checkout) / "custom_nodes" / PACK, checkout / schemas.PINNED
     found = schemas.current(host.python, host.comfyui, pack)

@@ -1,4 +1,8 @@
-"""`dev.py train`: trains from a config file, on a server that runs or one that it starts."""
+"""`dev.py train`: trains from a config file, on a server that runs or one that it starts.
+
+What the registry installs has no dev.py: `python -m danlu.headless.command CONFIG`, called in `custom_nodes` with the
+Python that runs ComfyUI, is the same.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.py train", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="dev.py train", description=(__doc__ or "").splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("config", type=Path, help=".yaml, .toml or .json: ours, ai-toolkit's or kohya's")
     parser.add_argument("--server", metavar="URL", help="a ComfyUI that runs, with Danlu in it; none: one is started")
     parser.add_argument(
@@ -52,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--upload", action="store_true", help="send the datasets' files to a server elsewhere")
     parser.add_argument("--out", type=Path, metavar="DIR", help="copies of the LoRA files and of the grid")
     parser.add_argument("--dry-run", action="store_true", help="say what would be queued, and stop")
-    parser.add_argument("--base-directory", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--comfyui", type=Path, help=argparse.SUPPRESS)
+    installed = PACK.parent.parent  # ComfyUI, where the pack lies in its custom_nodes
+    parser.add_argument("--base-directory", type=Path, default=installed, help=argparse.SUPPRESS)
+    parser.add_argument("--comfyui", type=Path, default=installed, help=argparse.SUPPRESS)
     parser.add_argument("--packages", help=argparse.SUPPRESS)
     return parser
 

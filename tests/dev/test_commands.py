@@ -26,7 +26,6 @@ sys.exit(7)
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "checkout"
     (folder / "demo").mkdir(parents=True)
-    (folder / "tests").mkdir()
     (folder / "demo" / "__init__.py").write_text("", encoding="utf-8")
     (folder / "demo" / "run.py").write_text(SHOW, encoding="utf-8")
     monkeypatch.setenv("DANLU_CACHE", str(tmp_path / "cache"))
@@ -59,14 +58,6 @@ def test_a_checkout_without_a_demo(checkout: Path, capsys: pytest.CaptureFixture
     (checkout / "demo" / "run.py").unlink()
     assert cli.main(["demo"], checkout=checkout) == 1
     assert "this checkout has no demo" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", ["test", "bench", "check", "schemas"])
-def test_without_tests_it_says_where_they_are(checkout: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The registry's archive leaves them out."""
-    (checkout / "tests").rmdir()
-    assert cli.main([command], checkout=checkout) == 1
-    assert "git clone" in capsys.readouterr().err
 
 
 def test_test_runs_all_three_and_only_pytest_is_narrowed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
-import os
 import subprocess
 import sys
 import zipfile
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def test_it_is_small(unpacked: Path, tmp_path: Path) -> None:
 
 def test_it_has_no_tests_and_no_docs_but_the_help_pages() -> None:
     tops = Counter(path.parts[0] for path in archived())
-    assert not {"tests", "docs", "bench", ".ci", ".github"} & set(tops)
+    assert not {"tests", "docs", "bench", "devtools", "dev.py", ".ci", ".github"} & set(tops)
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "requirements.txt", "__init__.py"} <= set(tops)
 
 
@@ -65,22 +65,31 @@ def test_the_host_loads_it_with_every_node(loaded: dict[str, Any], unpacked: Pat
 def test_every_module_of_it_can_be_imported(loaded: dict[str, Any]) -> None:
     """So that nothing in it needs what was left out."""
     assert loaded["failed"] == {}
-    assert {"nodes.train", "training.loop", "host.training", "headless.command", "demo.run"} <= set(loaded["modules"])
-
-
-@pytest.mark.parametrize("command", ["demo", "train", "runs"])
-def test_dev_py_works_in_it(command: str, unpacked: Path) -> None:
-    """The help of a command is told by the module that it runs, in the host's Python."""
-    where = {"DANLU_CACHE": os.environ.get("DANLU_CACHE", "")} if os.environ.get("DANLU_CACHE") else {}
-    run = subprocess.run(
-        [sys.executable, str(unpacked / "dev.py"), command, "--", "--help"],
-        env={**os.environ, **where},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+    assert {"nodes.train", "training.loop", "host.training", "headless.command", "demo.server"} <= set(
+        loaded["modules"]
     )
+
+
+@pytest.mark.parametrize("module", ["headless.command", "training.runs.command"])
+def test_its_commands_work_without_dev_py(module: str, unpacked: Path) -> None:
+    command = [sys.executable, "-m", f"danlu.{module}", "--help"]
+    run = subprocess.run(command, cwd=unpacked.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "usage:" in run.stdout
+
+
+@pytest.mark.parametrize("path", [path for path in archived() if path.suffix == ".py"], ids=str)
+def test_it_holds_nothing_that_the_registry_refuses(path: PurePosixPath) -> None:
+    """No eval or exec, no pip in another process, no statements in a row."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            assert name not in ("eval", "exec", "os.system", "pickle.load", "pickle.loads"), (
+                f"line {node.lineno}: {name}"
+            )
+            words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+            assert not (name.startswith("subprocess.") and "pip" in words), f"line {node.lineno}: pip"
 
 
 def test_what_is_in_it_is_written_down() -> None:

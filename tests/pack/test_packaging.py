@@ -72,6 +72,12 @@ def test_the_registry_knows_our_classifiers(project: dict[str, Any]) -> None:
         assert value.startswith(known), name
 
 
+def test_the_changelog_tells_this_version(project: dict[str, Any]) -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+).*\n\n(.+)", text, re.MULTILINE)
+    assert newest and newest[1] == project["project"]["version"] and newest[2].strip()
+
+
 def test_dependencies_are_written_once(project: dict[str, Any]) -> None:
     assert "dependencies" not in project["project"] and "dependencies" in project["project"]["dynamic"]
     assert project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == ["requirements.txt"]
@@ -89,4 +95,9 @@ def test_nothing_runs_at_install_or_before_the_host_starts() -> None:
 
 def test_what_only_developers_need_stays_out_of_the_archive() -> None:
     ignored = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
-    assert {"tests/", "devtools/", "dev.py", ".ci/"} <= set(ignored)
+    assert {"/tests/", "/docs/", "/devtools/", "/dev.py", ".ci/"} <= set(ignored)
+
+
+def test_lint_holds_what_the_registry_checks(project: dict[str, Any]) -> None:
+    """`comfy node validate` runs these rules: exec, eval, several statements in a line."""
+    assert {"S102", "S307", "E"} <= set(project["tool"]["ruff"]["lint"]["select"])
