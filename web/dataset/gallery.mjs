@@ -70,8 +70,10 @@ export class Gallery {
 
   rebuild() {
     this.active = Math.max(0, Math.min(this.active, this.store.total - 1));
+    const here = this.element.contains(document.activeElement);
     this.clear();
     this.draw();
+    if (here) this.card(this.active)?.element.focus({ preventScroll: true });
   }
 
   later() {
@@ -83,20 +85,28 @@ export class Gallery {
   draw() {
     const { element, store } = this;
     const columns = Math.max(1, Math.floor((this.inside.clientWidth + GAP) / (this.side + GAP)));
-    if (columns !== this.columns) this.clear();
-    this.columns = columns;
     const rows = Math.ceil(store.total / columns);
-    this.inside.style.height = `${Math.max(0, rows * this.height - GAP)}px`;
-    this.empty.hidden = store.total > 0;
-    element.setAttribute("aria-rowcount", rows);
-    element.setAttribute("aria-colcount", columns);
-    element.style.setProperty("--danlu-side", `${this.side}px`);
+    this.measure(columns, rows);
     const first = Math.max(0, Math.floor(element.scrollTop / this.height) - SPARE);
     const last = Math.min(rows - 1, Math.floor((element.scrollTop + element.clientHeight) / this.height) + SPARE);
     for (const row of [...this.rows.keys()]) if (row < first || row > last) this.removeRow(row);
     for (let row = first; row <= last; row++) if (!this.rows.has(row)) this.addRow(row);
     const wanted = last < first ? undefined : store.want(first * columns, (last + 1) * columns - 1);
     wanted?.catch((error) => say("error", error.message));
+  }
+
+  /** Room for all rows; does nothing where there is that room already. */
+  measure(columns, rows) {
+    const { element } = this;
+    const measured = `${columns} ${rows} ${this.side}`;
+    if (measured === this.measured) return;
+    if (columns !== this.columns) this.clear();
+    Object.assign(this, { measured, columns });
+    this.inside.style.height = `${Math.max(0, rows * this.height - GAP)}px`;
+    this.empty.hidden = rows > 0;
+    element.setAttribute("aria-rowcount", rows);
+    element.setAttribute("aria-colcount", columns);
+    element.style.setProperty("--danlu-side", `${this.side}px`);
   }
 
   addRow(row) {

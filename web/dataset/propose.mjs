@@ -59,6 +59,7 @@ export async function propose(store, status, route, what) {
     });
     if (!agreed) return false;
     const done = await post(path, { ...what, apply: true, plan });
+    if (done.run) store.runs.push(done.run);
     await store.changed();
     status.tell(word("dataset.done_change", { count: done.changed }), true);
     return true;

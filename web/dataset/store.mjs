@@ -20,6 +20,8 @@ export class Store extends EventTarget {
     this.items = new Map();
     this.drafts = new Map();
     this.selected = new Set();
+    /** Names of what was written from this page, the newest last: each can be undone, one after the other. */
+    this.runs = [];
     this.here = new Set();
     this.waiting = new Map();
   }
@@ -138,11 +140,16 @@ export class Store extends EventTarget {
     try {
       const answer = await post(`${this.path}/captions`, { edits });
       this.forget(ns);
+      if (answer.run) this.runs.push(answer.run);
       return answer;
     } finally {
       await this.changed();
       for (const [n, draft] of this.drafts) draft.was = this.items.get(n)?.body ?? draft.was;
     }
+  }
+
+  get undoable() {
+    return this.runs.length > 0 || Boolean(this.about.journal);
   }
 
   /** After texts or pictures have changed on disk. */

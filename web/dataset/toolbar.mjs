@@ -58,7 +58,7 @@ export function toolbar(store, { gallery, large, undo }) {
   const shown = () => {
     tag.hidden = !store.query.tag;
     tag.textContent = `${store.query.tag} ✕`;
-    back.disabled = !store.about.journal;
+    back.disabled = !store.undoable;
   };
   for (const kind of ["list", "items", "texts"]) store.addEventListener(kind, shown);
   shown();

@@ -7,8 +7,10 @@ import { confirmed, differenceList } from "./propose.mjs";
 export async function undoDialog(store, status) {
   if (store.drafts.size) return say("warn", word("dataset.save_first"));
   const path = `${store.path}/undo`;
-  const dry = await post(path, { apply: false });
+  const run = store.runs.at(-1) ?? "";
+  const dry = await post(path, { run, apply: false });
   const count = dry.restored.length + dry.removed.length;
+  if (!count) store.runs.pop(); // undone elsewhere: the one before it is next
   if (!dry.run || !count) return say("info", dry.note || word("dataset.nothing_to_undo"));
   const files = [...dry.restored, ...dry.removed].join("\n");
   const lines = dry.differences.length ? [] : [el("p", { class: "danlu-lines", text: files })];
@@ -19,7 +21,9 @@ export async function undoDialog(store, status) {
     yes: word("dataset.undo_last"),
   });
   if (!agreed) return undefined;
-  const done = await post(path, { apply: true, run: dry.run });
+  const done = await post(path, { run: dry.run, apply: true });
+  store.runs.pop();
   await store.changed();
-  return status.tell(word("dataset.done_undo", { count: done.restored.length + done.removed.length }));
+  const undone = done.restored.length + done.removed.length;
+  return status.tell(word("dataset.done_undo", { count: undone }), store.undoable);
 }

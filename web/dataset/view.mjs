@@ -67,7 +67,7 @@ export async function openDataset(about, { title, resolution }) {
     mayClose: () => mayClose(store),
     onClose: () => gallery.close(),
   });
-  const drop = () => dropDialog(store, status).catch(failed);
+  const drop = () => dropDialog(store, status).catch(failed).then(() => gallery.activate(gallery.active));
   const large = (place) => openLarge(store, place, { resolution, closed: (at) => gallery.activate(at) });
   const gallery = new Gallery(store, { large, drop, save: (ns) => status.save(ns) });
   const undo = () => undoDialog(store, status).catch(failed);
