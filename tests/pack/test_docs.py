@@ -74,6 +74,13 @@ def test_no_link_leads_nowhere(page: Path) -> None:
     assert dead(page) == []
 
 
+def test_help_pages_link_to_the_web_only() -> None:
+    """The panel opens a link as it stands: a relative one would lead into ComfyUI's own address."""
+    for page in HELP.rglob("*.md"):
+        text = _PICTURE.sub("", _CODE.sub("", page.read_text(encoding="utf-8")))
+        assert all(link.startswith("https://") for link in _LINK.findall(text)), page
+
+
 def test_dead_links_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
