@@ -29,7 +29,7 @@ from ...views.dataset import dropping, looks, pages, tag_table
 from ...views.dataset.open import Opened, store
 from ...views.dataset.saving import Edit, edit_captions
 from ...views.dataset.undoing import undo as undone
-from ...views.errors import NotFound
+from ...views.errors import Busy, NotFound
 from ..datasets import checked_request, load
 from ..folders import caption_places
 from .answers import Content, File, Request, get, post
@@ -39,6 +39,8 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 MOST = pages.MOST_PICTURES
 MOST_VALUES = 20_000
 """Of a list in a POST."""
+PATIENCE = 20.0
+"""Seconds for which a request may hold one of the threads that all share."""
 _loading = threading.Lock()
 
 
@@ -48,8 +50,12 @@ def open_(request: Request) -> Any:
     if not isinstance(inputs, dict):
         raise DanluError("inputs must be an object: the node's own inputs by name")
     wanted = checked_request(inputs)
-    with _loading:  # somebody who clicks twice has it read from disk once
+    if not _loading.acquire(timeout=PATIENCE):
+        raise Busy("Another dataset is being read. Try again when that has ended.")
+    try:  # somebody who clicks twice has it read from disk once
         opened = store.put(load(wanted))
+    finally:
+        _loading.release()
     return pages.summary(opened, caption_places())
 
 

@@ -47,6 +47,7 @@ def report(run: Run) -> list[str]:
     assert run.ok, run.explain()
     (text,) = run.outputs["caption"]["text"]
     assert run.outputs["report"]["text"] == [text], "on the node and as an output"
+    assert run.outputs["caption"]["danlu_dataset"][0]["pictures"] > 0, "for the page"
     return text.split("\n")
 
 

@@ -114,6 +114,7 @@ def test_faces_are_cut_and_trained_with(studio: Server, people: Path) -> None:
     run = studio.run(graph)
     assert run.ok, run.explain()
     assert run.outputs["cut"]["text"][0].startswith("2 crops of heads") and run.outputs["cut"]["images"]
+    assert run.outputs["cut"]["danlu_dataset"][0]["pictures"] == 4
     assert run.outputs["encode"]["text"][0].startswith("4 images in ")
     assert "2 images (train)" in run.outputs["alone"]["text"][0]
     assert len(list((studio.base / "user" / "__danlu" / "face_crops").glob("*.png"))) == 2

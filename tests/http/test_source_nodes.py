@@ -141,7 +141,7 @@ def test_nodes_of_any_pack_stand_between(studio: Server, places: Path) -> None:
         found = Image.open(folder / f"{number:05}.png")
         assert found.size == (32, 32)
         assert np.abs(np.asarray(found, dtype=int) - np.asarray(expected, dtype=int)).max() <= 1
-    assert len(run.outputs["in"]["images"]) == 1
+    assert len(run.outputs["in"]["images"]) == len(run.outputs["in"]["danlu_dataset"]) == 1
     assert not list(places.rglob("masks"))
 
 

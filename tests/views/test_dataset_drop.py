@@ -148,6 +148,16 @@ def test_a_folder_that_only_danlu_uses(tmp_path: Path) -> None:
         drop(opened, [0], sets.places(tmp_path))
 
 
+def test_what_somebody_has_deleted_meanwhile(cats: Path) -> None:
+    opened = sets.opened(cats)
+    (cats / "1.txt").unlink()
+    (cats / "2.png").unlink()
+    with pytest.raises(NotFound, match="not there any more"):
+        drop(opened, [0, 1], places(opened))
+    assert (cats / "1.png").exists() and not (cats / ".danlu").exists()
+    assert drop(opened, [0], places(opened))["dropped"][0]["files"] == ["1.png"]
+
+
 @pytest.mark.parametrize("numbers", [[9], [-1]])
 def test_no_such_picture(cats: Path, numbers: list[int]) -> None:
     opened = sets.opened(cats)

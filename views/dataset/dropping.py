@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -122,6 +123,8 @@ def _asides(opened: Opened, wanted: Sequence[int]) -> list[tuple[int, Aside]]:
         files = [file for file in _belongings(picture) if file not in taken and not needed[file]]
         taken.update((picture.path, *files))
         places = ((file.parent, PurePosixPath(file.name)) for file in files)
+        if not os.path.lexists(picture.path):
+            raise NotFound(f"{picture.name} is not there any more")
         name = _below(picture, folder)
         about = {"body": picture.body, "size": list(picture.size)}
         every = ((folder, name), *places)
@@ -134,7 +137,7 @@ def _belongings(picture: Picture) -> list[Path]:
     texts = [picture.text_file] if picture.text_file and is_own(picture) else []
     texts += [file for suffix in TEXT_SUFFIXES if (file := picture.path.with_suffix(suffix)).is_file()]
     mask = [picture.mask] if picture.mask and picture.mask != picture.path else []
-    return list(dict.fromkeys((*texts, *mask, *picture.befores)))
+    return [file for file in dict.fromkeys((*texts, *mask, *picture.befores)) if os.path.lexists(file)]
 
 
 def _below(picture: Picture, folder: Path) -> PurePosixPath:
