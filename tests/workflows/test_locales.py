@@ -66,6 +66,14 @@ def test_nothing_is_missing(language: str, schemas: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_every_node_and_input_explains_itself(language: str) -> None:
+    for node, entry in texts(language).items():
+        assert len(entry["description"]) > 15, node
+        for name, words in entry["inputs"].items():
+            assert len(words.get("tooltip", "")) > 3, f"{node}.{name}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_texts_mean_themselves(language: str) -> None:
     """The front end reads {x}, @:x and | in a text as its own signs."""
     for text in all_texts(texts(language)):
