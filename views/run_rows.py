@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import IO, Any
 
 from ..advisor.verdicts import GOOD, NOT_JUDGED
-from ..training.runs.session import ENDED, FAILED, RUNNING, STOPPED, Session, is_imported, read_session
+from ..training.runs.session import ENDED, FAILED, LONGEST, RUNNING, STOPPED, Session, is_imported, read_session
 from ..training.runs.store import RunStore
 
 FINISHED = "finished"
@@ -125,8 +125,8 @@ def _read(store: RunStore) -> Files:
     size, shared = folder_size(store.folder)
     row = {
         "id": store.id,
-        "name": name,
-        "used": used,
+        "name": name[:LONGEST],
+        "used": max(used, _written(store.log.path)),
         "step": last or max(steps, default=0),
         "steps": session.steps if session else None,
         "base": session.base if session else "",
@@ -142,6 +142,11 @@ def _read(store: RunStore) -> Files:
         "curve": curve,
     }
     return Files(row, session, max(steps, default=0), finish.step if finish else None, shared)
+
+
+def _written(log: Path) -> float:
+    """When the last step was noted, in seconds since the epoch."""
+    return _stamp(log)[0] / 1e9
 
 
 def _pictures(store: RunStore) -> int:

@@ -14,7 +14,7 @@ from ..errors import DanluError
 from ..training.files import checked_name
 from ..training.runs.labels import SHORT_ID, label, name_and_use
 from ..training.runs.prune import InUse, from_trash, to_trash, trash_of
-from ..training.runs.session import GRAPHS, is_imported, read_graph
+from ..training.runs.session import GRAPHS, LONGEST, is_imported, read_graph
 from ..training.runs.store import RunStore
 from ..training.runs.transfer import export_run
 from ..training.writing import write_json
@@ -156,7 +156,7 @@ def _entry(folder: Path) -> dict[str, Any]:
     return {
         "id": folder.name.partition("-")[0],
         "entry": folder.name,
-        "name": name_and_use(folder)[0],
+        "name": name_and_use(folder)[0][:LONGEST],
         "step": max(steps, default=0),
         "size": folder_size(folder)[0],
         "gone": _when(folder),

@@ -39,7 +39,16 @@ def rows_of(store: RunStore, until: int | None = None) -> list[Row]:
 def measured(line: Mapping[str, Any]) -> dict[str, float]:
     """`MEASURED` of a line of validation.jsonl, where it has them."""
     found = {name: line[name] for name in MEASURED if line.get(name) not in (None, [])}
-    return {name: fmean(value) if isinstance(value, list) else value for name, value in found.items()}
+    means = {name: _mean(value) for name, value in found.items()}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _mean(value: Any) -> float | None:
+    """None for what is no number: runs may come from other machines."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, (int, float)) for each in values):
+        return None
+    return fmean(values) if isinstance(value, list) else value
 
 
 def validation_of(store: RunStore, until: int | None = None) -> dict[str, list[tuple[int, float]]]:

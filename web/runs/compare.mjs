@@ -9,10 +9,10 @@ import { runOf } from "../train/runs.mjs";
 
 const AGAIN = 5000;
 const KINDS = {
-  average: { said: "train.average", of: (run) => run.averages, look: { width: 2 } },
-  steps: { said: "train.steps", of: (run) => run.losses, look: { width: 1, alpha: 0.3, loose: true } },
-  held_out: { said: "train.held_out", of: (run) => run.validation.held_out, look: { width: 2, dots: true } },
-  trained: { said: "train.trained", of: (run) => run.validation.trained, look: { dots: true, dashed: true } },
+  average: { said: "runs.kind.average", of: (run) => run.averages, look: { width: 2 } },
+  steps: { said: "runs.kind.steps", of: (run) => run.losses, look: { width: 1, alpha: 0.3, loose: true } },
+  held_out: { said: "runs.kind.held_out", of: (run) => run.validation.held_out, look: { width: 2, dots: true } },
+  trained: { said: "runs.kind.trained", of: (run) => run.validation.trained, look: { dots: true, dashed: true } },
 };
 
 /** Runs of one name are told apart by their ids. */

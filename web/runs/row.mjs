@@ -3,6 +3,8 @@ import { button, el } from "../parts/dom.mjs";
 import { word } from "../parts/words.mjs";
 import { ago, bytes, number, sparkline, when } from "./shown.mjs";
 
+const ENDING = /\.(safetensors|sft|gguf|ckpt|pth?|bin)$/;
+
 /** What can be done with a run in this state: [name, whether it is offered now]. */
 const actions = (run) => [
   ["resume", run.resumable && ["stopped", "failed"].includes(run.state)],
@@ -45,7 +47,8 @@ export class Row {
     this.name.textContent = run.name;
     this.head.title = `${run.name} · ${run.id}`;
     this.box.setAttribute("aria-label", word("runs.choose", { name: run.name }));
-    this.state.textContent = (run.pinned ? "📌 " : "") + word(`runs.state.${run.state}`);
+    const state = word(`runs.state.${run.state}`);
+    this.state.textContent = run.pinned ? word("runs.pinned", { state }) : state;
     this.state.title = run.why;
     this.curve.replaceChildren(sparkline(run.curve));
     const share = run.steps ? Math.min(1, run.step / run.steps) : run.state === "finished" ? 1 : 0;
@@ -63,10 +66,10 @@ export class Row {
       this.far.append(" · ", el("span", { class: "danlu-runs-best", text: best, title: word("runs.best_tooltip") }));
     }
     const pictures = run.pictures ? word("runs.pictures", { count: number(run.pictures) }) : "";
-    const parts = [run.base, run.dataset, pictures, bytes(run.size)].filter(Boolean);
+    const parts = [run.base.replace(ENDING, ""), run.dataset, pictures, bytes(run.size)].filter(Boolean);
     this.about.textContent = parts.join(" · ");
     this.about.append(" · ", el("span", { text: ago(run.used), title: when(run.used) }));
-    this.about.title = parts.join("\n");
+    this.about.title = [run.base, run.dataset].filter(Boolean).join("\n");
   }
 
   open(opened) {

@@ -1,0 +1,117 @@
+"""Pictures of the Runs tab for the docs: a few short trainings of the bundled demo, as the real front end lists them.
+
+    python -m demo.run_pictures [--output FOLDER] [--renderer nodes2] [--theme light] [--width 2560]
+
+Needs Playwright and a Chromium, as the browser tests do. Takes a few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .front_end import chromium, open_page
+from .install import install
+from .server import Client, HostProcess, ServerError
+from .workflow import to_api
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WORKFLOW = REPOSITORY / "workflows" / "Train a LoRA.json"
+QUALITY, SIZE = 85, (1280, 760)
+STEPS = 240
+RUNS: Mapping[str, Mapping[str, Any]] = {
+    "dantong": {"training": {"learning_rate": 1e-3}},
+    "dantong_slow": {"training": {"learning_rate": 2e-4}},
+    "dantong_rank_4": {"training": {"learning_rate": 1e-3}, "lora": {"rank": 4}},
+    "dantong_longer": {"training": {"learning_rate": 1e-3}, "steps": 2 * STEPS, "stop": STEPS // 2},
+}
+"""Name -> what is set on the config nodes, and where it is cancelled."""
+
+
+def trained(client: Client, name: str, wanted: Mapping[str, Any]) -> None:
+    """One of `RUNS`, by the bundled workflow."""
+    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    graph = to_api(workflow, client.get("/object_info"))
+    (key,) = (key for key, node in graph.items() if node["class_type"] == "DanluTrainLoRA")
+    graph[key]["inputs"] |= {"name": name, "steps": wanted.get("steps", STEPS), "save_every": STEPS // 6}
+    for node in graph.values():
+        if node["class_type"] == "DanluTrainingConfig":
+            node["inputs"] |= {"validation": "on", "schedule_steps": 2 * STEPS, **wanted.get("training", {})}
+        if node["class_type"] == "DanluLoRAConfig":
+            node["inputs"] |= wanted.get("lora", {})
+    needed = _needed(graph, key)
+    since = len(client.messages)
+    prompt = client.queue(needed, extra_data={"extra_pnginfo": {"workflow": workflow}})
+    if "stop" in wanted:
+        client.wait_for(lambda m: m.type == "danlu.step" and m.data["step"] >= wanted["stop"], 1800, since)
+        client.interrupt()
+    run = client.wait(prompt, 1800, since)
+    if not run.ok and "stop" not in wanted:
+        raise ServerError(run.explain())
+
+
+def _needed(graph: Mapping[str, Any], end: str) -> dict[str, Any]:
+    """The node `end` and what it needs: no pictures are made."""
+    wanted, found = [end], dict[str, Any]()
+    while wanted:
+        key = wanted.pop()
+        found[key] = graph[key]
+        wanted += [value[0] for value in graph[key]["inputs"].values() if isinstance(value, list)]
+    return found
+
+
+def take(page: Any, output: Path) -> None:
+    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    page.evaluate("async workflow => { await app.loadGraphData(workflow); }", workflow)
+    page.locator(".danlu-runs-tab-button").click()
+    rows = page.locator(".danlu-runs-row")
+    rows.nth(len(RUNS) - 1).wait_for()
+    rows.first.locator(".danlu-runs-open").click()
+    for number in range(len(RUNS) - 1):
+        rows.nth(number + 1).get_by_role("checkbox").check()
+    _save(page, output / "runs.jpg")
+    page.locator("[data-act=compare]").click()
+    page.locator(".danlu-runs-legend button").nth(len(RUNS) - 2).wait_for()
+    _save(page, output / "runs-curves.jpg")
+
+
+def _save(page: Any, path: Path) -> None:
+    page.wait_for_timeout(1500)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=QUALITY)
+    print(path, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="demo.run_pictures", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "docs", help="default: %(default)s")
+    parser.add_argument("--renderer", choices=("canvas", "nodes2"), default="canvas")
+    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    parser.add_argument("--width", type=int, default=SIZE[0])
+    options = parser.parse_args(arguments)
+    comfyui, begun = Path(os.environ["DANLU_COMFYUI"]), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="danlu-run-pictures-") as folder:
+        base = Path(folder)
+        install(base)
+        host = HostProcess(comfyui, base, packs={"danlu": REPOSITORY})
+        with host, Client(host.url) as client, chromium() as browser:
+            for name, wanted in RUNS.items():
+                trained(client, name, wanted)
+                print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
+            client.set_setting("Comfy.ColorPalette", options.theme)
+            with open_page(client, browser, options.renderer, (options.width, SIZE[1])) as page:
+                take(page, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
