@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from danlu.devtools import cli
+from danlu.devtools import cli, schemas
 from danlu.devtools.checks import Stage, run_stages, stages
 from danlu.devtools.console import Trouble
 from danlu.devtools.hosts import Host
@@ -35,7 +35,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [[], ["env"], ["demo"], ["test"], ["bench"], ["check"], ["runs"]])
+COMMANDS = ("env", "demo", "train", "test", "bench", "runs", "check", "schemas")
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_everywhere(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])
@@ -58,6 +61,25 @@ def test_a_checkout_without_a_demo(checkout: Path, capsys: pytest.CaptureFixture
     (checkout / "demo" / "run.py").unlink()
     assert cli.main(["demo"], checkout=checkout) == 1
     assert "this checkout has no demo" in capsys.readouterr().err
+
+
+def test_schemas_are_pinned_unless_they_break_workflows(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = {"inputs": [{"name": "steps", "type": "INT"}], "outputs": []}
+    (checkout / schemas.PINNED).parent.mkdir(parents=True)
+
+    def call(found: object, *arguments: str) -> int:
+        monkeypatch.setattr(schemas, "current", lambda *_: found)
+        return cli.main(["schemas", *arguments], checkout=checkout)
+
+    assert call({"DanluX": node}, "--write") == 0
+    assert call({"DanluX": node}) == 0
+    assert call({"DanluX": node, "DanluY": node}) == 1  # not pinned yet
+    assert call({"DanluY": node}, "--write") == 1
+    assert "DanluX: the node is gone" in capsys.readouterr().err
+    assert call({"DanluX": node}) == 0
+    assert call({"DanluY": node}, "--write", "--incompatible") == 0
 
 
 def test_test_runs_all_three_and_only_pytest_is_narrowed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
