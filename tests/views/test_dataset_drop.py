@@ -197,6 +197,7 @@ def test_links_that_lead_outside_are_not_followed(tmp_path: Path, cats: Path) ->
         [["/", "etc/hostname"]],
         [[".", "door/secret.txt"]],
         [["door", "secret.txt"]],
+        [[".", "inner/secret.txt"]],
     ],
 )
 def test_a_list_of_a_stranger_brings_nothing_from_elsewhere(tmp_path: Path, cats: Path, listed: list[Any]) -> None:
@@ -204,6 +205,7 @@ def test_a_list_of_a_stranger_brings_nothing_from_elsewhere(tmp_path: Path, cats
     home = cats / ".danlu" / "dropped" / "20260101-000000-abcdef-0"
     home.mkdir(parents=True)
     (home / "door").symlink_to(tmp_path)
+    (home / "inner").symlink_to(tmp_path)
     (cats / "door").symlink_to(tmp_path)
     values = {"name": "x.png", "time": 0.0, "files": listed, "about": {}}
     (home / "files.json").write_text(json.dumps(values))
