@@ -3,7 +3,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { nodeOf } from "./parts/graph.mjs";
 import { addButtons, enable } from "./train/buttons.mjs";
-import { isOurs, listen, onExecuted, restore } from "./train/live.mjs";
+import { isOurs, onExecuted, restore, start } from "./train/live.mjs";
 
 let running = new Set();
 
@@ -26,7 +26,7 @@ app.registerExtension({
     for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
       api.addEventListener(end, () => setRunning(new Set()));
     }
-    listen();
+    start();
   },
   nodeCreated(node) {
     if (!isOurs(node)) return;

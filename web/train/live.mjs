@@ -134,8 +134,16 @@ export function onExecuted(node, output) {
   if (output.text?.length) panelOf(node)?.say(output.text.join("\n"));
 }
 
-export function listen() {
-  const events = { run: onRun, step: onStep, checkpoint: heard("checkpoint"), end: onEnd, cell: onCell };
-  for (const [name, taken] of Object.entries(events)) api.addEventListener(`danlu.${name}`, taken);
+let ready = false;
+
+/** Once there is a graph. */
+export function start() {
+  ready = true;
   api.addEventListener("reconnected", restore);
+}
+
+// At once: the host complains of events that nobody has asked for, and they may come before there is a graph.
+const taken = { run: onRun, step: onStep, checkpoint: heard("checkpoint"), end: onEnd, cell: onCell };
+for (const [name, take] of Object.entries(taken)) {
+  api.addEventListener(`danlu.${name}`, (event) => ready && take(event));
 }
