@@ -6,7 +6,7 @@ GET  datasets/{id}/pictures?from=&count=&order=&search=&tag=&only=&numbers=
 GET  datasets/{id}/thumb/{n}?side=&which=&v=    a small JPEG
 GET  datasets/{id}/image/{n}?which=&v=          the picture in full size
 GET  datasets/{id}/tags?kind=
-GET  datasets/{id}/trainer?resolution=&bucket_step=&upscale_small=&native=&tokenizers=&from=&count=, or &n=
+GET  datasets/{id}/trainer?resolution=&bucket_step=&upscale_small=&native=&tokenizers=&bucket=&from=&count=, or &n=
 GET  datasets/{id}/faces/{n}?detector=&margin=&min_size=&count=
 GET  datasets/{id}/dropped, datasets/{id}/dropped/{key}/thumb
 POST datasets/{id}/captions              {edits: [{n, body, was}]}
@@ -102,7 +102,7 @@ def trainer(request: Request) -> Any:
     opened = _opened(request)
     if query.get("n"):
         start, count = opened.place(request.number("n", 0, 0, pages.MOST_PICTURES)), 1
-    answer = trainer_view(opened, training, start, count, counters)
+    answer = trainer_view(opened, training, start, count, counters, query.get("bucket", ""))
     return {**answer, "tokenizers": list(TOKENIZERS)}
 
 

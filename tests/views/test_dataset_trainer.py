@@ -92,6 +92,15 @@ def test_texts_and_their_lengths(opened: Opened) -> None:
     assert found["total"] == len(SIZES)
 
 
+def test_the_pictures_of_one_bucket(opened: Opened) -> None:
+    every = view(opened, resolution="512")
+    height, width = every["buckets"][0]["size"]
+    found = trainer_view(opened, Training("512"), 0, 100, {}, f"{height}x{width}")
+    wanted = [item["n"] for item in every["items"] if [height, width] in [fit["bucket"] for fit in item["fits"]]]
+    assert [item["n"] for item in found["items"]] == wanted and found["total"] == every["buckets"][0]["pictures"]
+    assert trainer_view(opened, Training("512"), 0, 100, {}, "1x1")["items"] == []
+
+
 def test_the_place_of_one_picture(opened: Opened) -> None:
     opened.dropped = frozenset({1})
     place = opened.place(2)

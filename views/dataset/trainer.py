@@ -34,11 +34,16 @@ class Training:
 
 
 def trainer_view(
-    opened: Opened, training: Training, start: int, count: int, counters: Mapping[str, Tokens]
+    opened: Opened, training: Training, start: int, count: int, counters: Mapping[str, Tokens], bucket: str = ""
 ) -> dict[str, Any]:
-    """`counters`: by the name of the tokenizer. Raises DanluError for a resolution that is none."""
+    """`counters`: by the name of the tokenizer. `bucket` "768x512" (height x width): its pictures alone.
+
+    Raises DanluError for a resolution that is none.
+    """
     numbers = opened.numbers()
     sizing = _Sizing(opened, numbers, training)
+    if bucket:
+        numbers = [n for n in numbers if any(f"{h}x{w}" == bucket for h, w in (f.target for f in sizing.fits[n]))]
     shown = numbers[start : start + min(count, MOST)]
     return {
         "id": opened.id,
