@@ -47,6 +47,9 @@ function* thinned(points, x, y, [left, right]) {
   yield* flush();
 }
 
+const MOST_TICKS = 12;
+const often = (long, apart) => Math.min(MOST_TICKS, Math.max(2, Math.floor(long / apart)));
+
 function drawFrame(pen, frame, ink, options) {
   const { x, y, box } = frame;
   pen.strokeStyle = ink.line;
@@ -54,7 +57,7 @@ function drawFrame(pen, frame, ink, options) {
   pen.lineWidth = 1;
   pen.textBaseline = "middle";
   pen.textAlign = "right";
-  for (const value of y.ticks(Math.max(2, Math.floor((box.bottom - box.top) / 36)))) {
+  for (const value of y.ticks(often(box.bottom - box.top, 36))) {
     const at = Math.round(y.place(value)) + 0.5;
     pen.globalAlpha = 0.35;
     pen.beginPath();
@@ -66,7 +69,7 @@ function drawFrame(pen, frame, ink, options) {
   }
   pen.textBaseline = "top";
   pen.textAlign = "center";
-  const whole = x.ticks(Math.max(2, Math.floor((box.right - box.left) / 80))).filter(Number.isInteger);
+  const whole = x.ticks(often(box.right - box.left, 80)).filter(Number.isInteger);
   for (const value of whole) {
     const most = box.right + PAD.right - pen.measureText(shown(value)).width / 2 - 1;
     pen.fillText(shown(value), Math.min(x.place(value), most), box.bottom + 7);

@@ -12,6 +12,8 @@ const STEP_LINE = /^step [\d,]+ \/ [\d,]+ · /;
 const HEIGHT = 360;
 const LEAST_WIDTH = 320;
 
+const panels = new WeakMap();
+
 style(new URL("train.css", import.meta.url));
 
 /** The wheel zooms the graph, as it does beside the panel, but scrolls what can be scrolled. */
@@ -112,12 +114,11 @@ class Panel {
   }
 
   close() {
+    panels.delete(this.node);
     this.#unheard();
     this.#chart.close();
   }
 }
-
-const panels = new WeakMap();
 
 export const panelOf = (node) => panels.get(node);
 
