@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from danlu.demo.help_pictures import EXAMPLES
+from danlu.demo.help_pictures import EXAMPLES, inputs_of
 from danlu.tests.server import REPOSITORY, Server
 
 DOCS = REPOSITORY / "web" / "docs"
@@ -59,6 +59,13 @@ def test_a_page_has_an_example(name: str, object_info: dict[str, Any]) -> None:
 def test_every_node_has_a_page_and_a_picture(object_info: dict[str, Any]) -> None:
     nodes = {key for key, info in object_info.items() if key.startswith("Danlu") and not info.get("dev_only")}
     assert {name.removesuffix(".md") for name in PAGES if "/" not in name} == nodes == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("node", EXAMPLES)
+def test_a_picture_shows_the_node_as_it_is(node: str, object_info: dict[str, Any]) -> None:
+    """Its file says which inputs the node had: `python -m demo.help_pictures NODE` takes it again."""
+    with Image.open(DOCS / "img" / f"{node}.jpg") as picture:
+        assert picture.info["comment"].decode("utf-8") == inputs_of(object_info[node])
 
 
 def test_the_pictures_are_small_and_all_of_them_used() -> None:
