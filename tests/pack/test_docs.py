@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from danlu.headless.job import read_job
+from danlu.training.presets import preset_settings, resolution_for
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "web" / "docs"
@@ -112,6 +113,19 @@ def configs() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "block"), configs())
 def test_a_config_in_the_text_can_be_read(page: str, block: str) -> None:
     assert read_job(block).datasets, page
+
+
+@pytest.mark.parametrize(("family", "memory"), [("sd15", "6 GB"), ("sdxl", "6 GB"), ("sdxl", "8 GB"), ("flux", "6 GB")])
+def test_the_page_on_small_cards_says_what_the_preset_sets(family: str, memory: str) -> None:
+    found = preset_settings(f"person / {memory}", family, {"rank": 64})
+    parts = [f"rank {found['rank'].value} at most"]
+    parts += ["attention layers only"] if "targets" in found else []
+    parts += ["checkpointing on"] if "gradient_checkpointing" in found else []
+    size = resolution_for(memory, family)
+    parts += [] if size == "auto" else [f"resolution {size}"]
+    page = (ROOT / "docs" / "small-cards.md").read_text(encoding="utf-8")
+    assert f"| {', '.join(parts)} |" in page
+    assert preset_settings("person / 8 GB", "flux", {"rank": 64}).keys() >= {"targets", "gradient_checkpointing"}
 
 
 def outline(page: Path) -> dict[str, list[str]]:
