@@ -183,6 +183,7 @@ def known_to_no_prompt(page: Any, run: str) -> None:
 def test_it_fits_and_has_a_large_view(page: Any) -> None:
     page.evaluate(FAKE, ["DanluTrainLoRA", [RUN]])
     it_fits_into_narrow_and_wide_nodes(page)
+    the_wheel_zooms_the_graph(page)
     page.evaluate(FAKE, ["DanluTrainLoRA", [RUN, OTHER]])
     a_large_view_and_another_run(page)
     assert page.errors == []
@@ -199,6 +200,15 @@ def it_fits_into_narrow_and_wide_nodes(page: Any) -> None:
     assert "1 h 06 min" in [text for text, _ in found["numbers"]]
     name = page.evaluate(f"async () => {PANEL}.root.querySelector('.danlu-train-name').innerHTML")
     assert name == "&lt;b&gt;mine&lt;/b&gt;", "names are text"
+
+
+def the_wheel_zooms_the_graph(page: Any) -> None:
+    place = page.evaluate(f"async () => {PANEL}.root.querySelector('canvas').getBoundingClientRect().toJSON()")
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    before = page.evaluate("() => app.canvas.ds.scale")
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("before => app.canvas.ds.scale !== before", arg=before)
+    page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.setDirty(true, true); }")
 
 
 def a_large_view_and_another_run(page: Any) -> None:
@@ -276,6 +286,8 @@ def other_graphs_show_nothing_of_it(page: Any) -> None:
 def it_speaks_chinese(page: Any) -> None:
     page.evaluate("async () => await app.extensionManager.setting.set('Comfy.Locale', 'zh')")
     try:
+        # The front end opens the graph anew.
+        page.wait_for_function("() => !app.graph.nodes.includes(node)")
         page.evaluate(FAKE, ["DanluTrainLoRA", [RUN]])
         texts = page.evaluate(f"async () => [...{PANEL}.root.querySelectorAll('dt, dd')].map(each => each.textContent)")
     finally:
