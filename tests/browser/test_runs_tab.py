@@ -110,13 +110,13 @@ def test_stop_and_resume(page: Any, server: Server, template: dict[str, Any]) ->
     open_tab(page)
     page.get_by_test_id("queue-button").click()
     state = row(page, name).locator(".danlu-runs-state")
-    wait(page, lambda: row(page, name).count() and state.inner_text() == "running")
+    wait(page, lambda: row(page, name).count() and state.text_content() == "running")
     far = row(page, name).locator(".danlu-runs-line").first
-    wait(page, lambda: int(re.findall(r"step ([\d,]+) of 5,000", far.inner_text())[0].replace(",", "")) >= 5)
+    wait(page, lambda: int(re.findall(r"step ([\d,]+) of 5,000", far.text_content())[0].replace(",", "")) >= 5)
     row(page, name).locator(".danlu-runs-open").click()
-    assert row(page, name).get_by_role("button", name="Resume").count() == 0, "it runs"
+    assert row(page, name).get_by_role("button", name="Resume", exact=True).count() == 0, "it runs"
     server.interrupt()
-    wait(page, lambda: state.inner_text() == "stopped")
+    wait(page, lambda: state.text_content() == "stopped")
     run = row(page, name).get_attribute("data-run")
     log = runs_folder(server) / run / "log.jsonl"
     before = steps_of(log)
@@ -124,7 +124,7 @@ def test_stop_and_resume(page: Any, server: Server, template: dict[str, Any]) ->
     page.evaluate("() => app.graph.clear()")
     act(page, name, "Resume")
     wait(page, lambda: len(steps_of(log)) > len(before) + 2)
-    wait(page, lambda: state.inner_text() == "running")
+    wait(page, lambda: state.text_content() == "running")
     assert page.evaluate(WIDGET, ["DanluTrainLoRA", "name"]) == name
     assert page.evaluate(TAB) == f"{name} ({run[:8]})", "on a tab of its own"
     server.interrupt()
@@ -175,7 +175,8 @@ def test_the_graph_of_a_run(page: Any, two_runs: list[str], server: Server) -> N
     open_tab(page)
     act(page, "short one", "Load workflow")
     page.wait_for_function(f"() => ({WIDGET})(['DanluTrainLoRA', 'steps']) === 12")
-    assert page.evaluate(TAB).startswith("short one ("), "from the prompt, since no page has queued it"
+    # From the prompt, since no page has queued it.
+    wait(page, lambda: page.evaluate(TAB).startswith("short one ("), 30)
     run = row(page, "short two").get_attribute("data-run")
     for kind in ("prompt", "workflow"):
         (runs_folder(server) / run / f"{kind}.json").unlink(missing_ok=True)
@@ -194,9 +195,9 @@ def test_search_and_sort(page: Any, two_runs: list[str]) -> None:
     assert row(page, "short one").count() == 1
     search.fill("short")
     order = page.locator(".danlu-runs-name")
-    assert [each.inner_text() for each in order.all()] == ["short two", "short one"], "the last used first"
+    assert [each.text_content() for each in order.all()] == ["short two", "short one"], "the last used first"
     page.get_by_label("Sort by").select_option("name")
-    assert [each.inner_text() for each in order.all()] == ["short one", "short two"]
+    assert [each.text_content() for each in order.all()] == ["short one", "short two"]
     page.locator(".danlu-runs-open").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -219,10 +220,12 @@ def test_export_pin_rename_trash_and_restore(page: Any, two_runs: list[str], ser
     page.get_by_text(f"output/danlu/short one-{run[:8]}.zip").wait_for()
 
     act(page, name, "Pin")
-    wait(page, lambda: (folder / "pinned").exists(), 30)
+    row(page, name).get_by_role("button", name="Unpin", exact=True).wait_for()
+    assert (folder / "pinned").exists()
     assert row(page, name).get_by_role("button", name="Move to trash").count() == 0, "a pinned run stays"
     act(page, name, "Unpin")
-    wait(page, lambda: not (folder / "pinned").exists(), 30)
+    row(page, name).get_by_role("button", name="Pin", exact=True).wait_for()
+    assert not (folder / "pinned").exists()
 
     act(page, name, "Rename")
     page.get_by_role("textbox", name="Name").fill("<b>other</b>")
