@@ -1,6 +1,7 @@
 """The template workflows on real models: 1 your photos, 2 your base model, 3 Run; written by `demo.templates`.
 
-Each is a `Recipe`, a short description; one builder lays them all out.
+Each is a `Recipe`, a short description; one builder lays them all out. The front end shows the whole graph when it
+opens a template, so a compact one can be read then.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from .template_files import BLUE, GREEN, YELLOW, Model, Node, Template
 
 Nodes = dict[str, Node]
 Link = tuple[str, int]
+Group = tuple[str, tuple[int, int, int, int], str]
 
 PHOTOS, BASE, RUN, TRAIN = 400, 820, 1240, 1640
-"""Left edges of the columns of the first screen."""
-BELOW = 1300
-"""Upper edge of what comes after it."""
+"""Left edges of the columns, and the widths of their nodes."""
+WIDE, MIDDLE = 360, 340
+GAP = 46
+"""Between two nodes of a column: a title and some air."""
+BELOW = 930
+"""Upper edge of the test."""
 EXAMPLE_PICTURE = "example.png"
 """What lies in every ComfyUI's input folder."""
+NOWHERE = (0, 0)
+"""Of nodes that a column places."""
 SAMPLER = {"seed": 0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1}
-ANIME_QUALITY = "masterpiece, best quality"
-PHOTO_FLAWS = "blurry, deformed, watermark, text"
-ANIME_FLAWS = "worst quality, low quality, bad anatomy, extra fingers, watermark, text"
-WAN_FLAWS = "static, blurry, worst quality, deformed hands, extra limbs, subtitles, watermark"
+SQUARE = {"width": 1024, "height": 1024}
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class Loaders:
 @dataclass(frozen=True)
 class Recipe:
     kind: str
-    base: Loaders
+    base: Callable[[], Loaders]
     prompt: str
     """Of the test; with the trigger, as typed at the dataset, or an edit's instruction."""
-    test: Callable[[Recipe], Nodes]
+    test: Callable[[Recipe, Loaders], Nodes]
     """From ("train", 0), the LoRA, to "picture"."""
     trigger: str = ""
     """None: an edit, from pairs."""
@@ -56,205 +60,213 @@ class Recipe:
     train_models: Sequence[Model] = ()
 
 
+def node(kind: str, height: int, values: Mapping[str, Any] | None = None, /, **links: Link) -> Node:
+    """Of any column; `height` as it is where it is taller, in Nodes 2.0."""
+    return Node(kind, NOWHERE, (MIDDLE, height), values or {}, links)
+
+
+def titled(title: str, found: Node) -> Node:
+    found.title = title
+    return found
+
+
+def column(x: int, top: int, width: int = MIDDLE, /, **nodes: Node) -> Nodes:
+    """One below the other."""
+    for found in nodes.values():
+        found.pos, found.size = (x, top), (width, found.size[1])
+        top += found.size[1] + GAP
+    return nodes
+
+
 def checkpoint(model: Model) -> Loaders:
-    node = Node("CheckpointLoaderSimple", (BASE, 0), (360, 98), {"ckpt_name": model.name}, models=[model])
-    return Loaders({"checkpoint": node}, ("checkpoint", 0), ("checkpoint", 1), ("checkpoint", 2))
+    found = node("CheckpointLoaderSimple", 102, {"ckpt_name": model.name})
+    found.models = [model]
+    return Loaders({"checkpoint": found}, ("checkpoint", 0), ("checkpoint", 1), ("checkpoint", 2))
 
 
 def parts(model: Model, texts: Sequence[Model], kind: str, vae: Model) -> Loaders:
-    names = [model.name for model in texts]
+    names = [text.name for text in texts]
     if len(names) == 1:
-        text = Node("CLIPLoader", (BASE, 140), (360, 106), {"clip_name": names[0], "type": kind}, models=texts)
+        text = node("CLIPLoader", 114, {"clip_name": names[0], "type": kind})
     else:
-        values = {"clip_name1": names[0], "clip_name2": names[1], "type": kind}
-        text = Node("DualCLIPLoader", (BASE, 140), (360, 130), values, models=texts)
+        text = node("DualCLIPLoader", 142, {"clip_name1": names[0], "clip_name2": names[1], "type": kind})
     nodes = {
-        "unet": Node("UNETLoader", (BASE, 0), (360, 82), {"unet_name": model.name}, models=[model]),
+        "unet": node("UNETLoader", 86, {"unet_name": model.name}),
         "clip": text,
-        "vae": Node("VAELoader", (BASE, 330), (360, 58), {"vae_name": vae.name}, models=[vae]),
+        "vae": node("VAELoader", 62, {"vae_name": vae.name}),
     }
+    for name, brought in (("unet", [model]), ("clip", texts), ("vae", [vae])):
+        nodes[name].models = brought
     return Loaders(nodes, ("unet", 0), ("clip", 0), ("vae", 0))
 
 
-def prompts(recipe: Recipe, guidance: float | None = None) -> tuple[Nodes, Link, Link]:
-    """The nodes, and the outputs that give the positive and the negative conditioning."""
-    clip = {"clip": recipe.base.clip}
-    nodes = {
-        "positive": Node(
-            "CLIPTextEncode",
-            (PHOTOS, BELOW),
-            (360, 150),
-            {"text": recipe.prompt},
-            clip,
-            "Test prompt: with your trigger",
-        )
-    }
+def prompts(recipe: Recipe, base: Loaders) -> Nodes:
+    positive = node("CLIPTextEncode", 150, {"text": recipe.prompt}, clip=base.clip)
     if recipe.negative:
-        text = {"text": recipe.negative}
-        nodes["negative"] = Node("CLIPTextEncode", (PHOTOS, BELOW + 240), (360, 110), text, clip, "Negative prompt")
+        negative = titled("Negative prompt", node("CLIPTextEncode", 110, {"text": recipe.negative}, clip=base.clip))
     else:
-        given = {"conditioning": ("positive", 0)}
-        nodes["negative"] = Node("ConditioningZeroOut", (PHOTOS, BELOW + 240), (360, 46), {}, given)
-    return nodes, ("positive", 0), ("negative", 0)
+        negative = node("ConditioningZeroOut", 54, conditioning=("positive", 0))
+    return {"positive": titled("Test prompt: with your trigger", positive), "negative": negative}
 
 
-def patched(recipe: Recipe, patches: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> tuple[Nodes, Link]:
-    """The base with the LoRA, and what the family's sampling wants on top of it."""
-    given = {"model": recipe.base.model, "lora": ("train", 0)}
-    nodes = {"apply": Node("DanluApplyLoRA", (BASE, BELOW), (320, 106), {}, given)}
-    last: Link = ("apply", 0)
-    for number, (kind, values) in enumerate(patches):
-        name, y = f"patch{number}", BELOW + 200 + 150 * number
-        nodes[name] = Node(kind, (BASE, y), (320, 82), values, {"model": last})
-        last = (name, 0)
-    return nodes, last
+def applied(base: Loaders) -> Node:
+    return node("DanluApplyLoRA", 126, model=base.model, lora=("train", 0))
+
+
+def decoder(base: Loaders) -> Node:
+    return node("VAEDecode", 54, samples=("sample", 0), vae=base.vae)
+
+
+def sampler(model: Link, settings: Mapping[str, Any], positive: str = "positive", latent: str = "latent") -> Node:
+    links = {"positive": (positive, 0), "negative": ("negative", 0), "latent_image": (latent, 0)}
+    return node("KSampler", 266, {**SAMPLER, **settings}, model=model, **links)
 
 
 def plain(
     recipe: Recipe,
-    sampler: Mapping[str, Any],
+    base: Loaders,
+    settings: Mapping[str, Any],
     latent: str = "EmptySD3LatentImage",
-    patches: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    shift: float = 0,
 ) -> Nodes:
     """Text to picture, by KSampler."""
-    texts, positive, negative = prompts(recipe)
-    more, model = patched(recipe, patches)
-    given = {"model": model, "positive": positive, "negative": negative, "latent_image": ("latent", 0)}
+    shifted = {"shifted": node("ModelSamplingAuraFlow", 62, {"shift": shift}, model=("apply", 0))} if shift else {}
+    model = ("shifted" if shift else "apply", 0)
     return {
-        **texts,
-        "latent": Node(latent, (PHOTOS, BELOW + 440), (360, 106), {"width": 1024, "height": 1024}),
-        **more,
-        "sample": Node("KSampler", (RUN, BELOW), (320, 262), {**SAMPLER, **sampler}, given),
-        "picture": decoder(recipe),
+        **column(PHOTOS, BELOW, WIDE, **prompts(recipe, base), latent=node(latent, 118, SQUARE)),
+        **column(BASE, BELOW, apply=applied(base), **shifted),
+        **column(RUN, BELOW, sample=sampler(model, settings), picture=decoder(base)),
     }
 
 
-def decoder(recipe: Recipe, y: int = BELOW + 360) -> Node:
-    return Node("VAEDecode", (RUN, y), (320, 46), {}, {"samples": ("sample", 0), "vae": recipe.base.vae})
-
-
-def klein(recipe: Recipe) -> Nodes:
+def klein(recipe: Recipe, base: Loaders) -> Nodes:
     """With Flux.2's own noise schedule, which goes by the picture's size."""
-    texts, positive, negative = prompts(recipe)
-    more, model = patched(recipe)
-    guided = {"model": model, "positive": positive, "negative": negative}
-    size = {"width": 1024, "height": 1024}
-    sampled = {name: (name, 0) for name in ("noise", "guider", "sampler", "sigmas")}
+    texts: dict[str, Link] = {"positive": ("positive", 0), "negative": ("negative", 0)}
+    sampled: dict[str, Link] = {name: (name, 0) for name in ("noise", "guider", "sampler", "sigmas")}
     return {
-        **texts,
-        "latent": Node("EmptyFlux2LatentImage", (PHOTOS, BELOW + 440), (360, 106), size),
-        **more,
-        "guider": Node("CFGGuider", (BASE, BELOW + 200), (320, 98), {"cfg": 5}, guided),
-        "sigmas": Node("Flux2Scheduler", (BASE, BELOW + 390), (320, 106), {"steps": 20, **size}),
-        "noise": Node("RandomNoise", (RUN, BELOW), (320, 82), {"noise_seed": 0}),
-        "sampler": Node("KSamplerSelect", (RUN, BELOW + 170), (320, 58), {"sampler_name": "euler"}),
-        "sample": Node(
-            "SamplerCustomAdvanced", (RUN, BELOW + 310), (320, 126), {}, {**sampled, "latent_image": ("latent", 0)}
+        **column(PHOTOS, BELOW, WIDE, **prompts(recipe, base), latent=node("EmptyFlux2LatentImage", 118, SQUARE)),
+        **column(
+            BASE,
+            BELOW,
+            apply=applied(base),
+            guider=node("CFGGuider", 102, {"cfg": 5}, model=("apply", 0), **texts),
+            sigmas=node("Flux2Scheduler", 118, {"steps": 20, **SQUARE}),
         ),
-        "picture": decoder(recipe, BELOW + 520),
+        **column(
+            RUN,
+            BELOW,
+            noise=node("RandomNoise", 82, {"noise_seed": 0}),
+            sampler=node("KSamplerSelect", 62, {"sampler_name": "euler"}),
+            sample=node("SamplerCustomAdvanced", 126, latent_image=("latent", 0), **sampled),
+            picture=decoder(base),
+        ),
     }
 
 
-def before() -> Nodes:
-    """A picture to edit, at a size that edit models know."""
-    return {
-        "before": Node(
-            "LoadImage", (PHOTOS, BELOW), (360, 340), {"image": EXAMPLE_PICTURE}, title="Before: a picture to edit"
-        ),
-        "scaled": Node("FluxKontextImageScale", (PHOTOS, BELOW + 430), (360, 46), {}, {"image": ("before", 0)}),
-    }
+def before(base: Loaders) -> Nodes:
+    """A picture to edit, at a size that edit models know, and its latent."""
+    return column(
+        PHOTOS,
+        BELOW,
+        WIDE,
+        before=titled("Before: a picture to edit", node("LoadImage", 330, {"image": EXAMPLE_PICTURE})),
+        scaled=node("FluxKontextImageScale", 54, image=("before", 0)),
+        shown=node("VAEEncode", 54, pixels=("scaled", 0), vae=base.vae),
+    )
 
 
-def kontext(recipe: Recipe) -> Nodes:
+def kontext(recipe: Recipe, base: Loaders) -> Nodes:
     """The picture to edit as a reference beside the text."""
-    more, model = patched(recipe)
-    text = {"text": recipe.prompt}
-    given = {"model": model, "positive": ("guidance", 0), "negative": ("negative", 0), "latent_image": ("shown", 0)}
-    sampler = {**SAMPLER, "steps": 20, "cfg": 1}
-    shown = {"conditioning": ("positive", 0), "latent": ("shown", 0)}
+    asked = node("CLIPTextEncode", 150, {"text": recipe.prompt}, clip=base.clip)
     return {
-        **before(),
-        "shown": Node(
-            "VAEEncode", (PHOTOS, BELOW + 560), (360, 46), {}, {"pixels": ("scaled", 0), "vae": recipe.base.vae}
+        **before(base),
+        **column(
+            BASE,
+            BELOW,
+            apply=applied(base),
+            positive=titled("What to do", asked),
+            reference=node("ReferenceLatent", 54, conditioning=("positive", 0), latent=("shown", 0)),
+            guidance=node("FluxGuidance", 62, {"guidance": 2.5}, conditioning=("reference", 0)),
         ),
-        "positive": Node(
-            "CLIPTextEncode", (BASE, BELOW + 200), (320, 130), text, {"clip": recipe.base.clip}, "What to do"
+        **column(
+            RUN,
+            BELOW,
+            sample=sampler(("apply", 0), {"steps": 20, "cfg": 1}, "guidance", "shown"),
+            picture=decoder(base),
+            negative=node("ConditioningZeroOut", 54, conditioning=("positive", 0)),
         ),
-        "reference": Node("ReferenceLatent", (BASE, BELOW + 420), (320, 46), {}, shown),
-        "guidance": Node(
-            "FluxGuidance", (BASE, BELOW + 550), (320, 58), {"guidance": 2.5}, {"conditioning": ("reference", 0)}
-        ),
-        "negative": Node("ConditioningZeroOut", (RUN, BELOW + 500), (320, 46), {}, {"conditioning": ("positive", 0)}),
-        **more,
-        "sample": Node("KSampler", (RUN, BELOW), (320, 262), sampler, given),
-        "picture": decoder(recipe),
     }
 
 
-def qwen_edit(recipe: Recipe) -> Nodes:
+def qwen_edit(recipe: Recipe, base: Loaders) -> Nodes:
     """The picture to edit is shown to the text encoder too."""
-    more, model = patched(recipe, [("ModelSamplingAuraFlow", {"shift": 3}), ("CFGNorm", {})])
-    seen = {"clip": recipe.base.clip, "vae": recipe.base.vae, "image1": ("scaled", 0)}
-    kind = "TextEncodeQwenImageEditPlus"
-    given = {"model": model, "positive": ("positive", 0), "negative": ("negative", 0), "latent_image": ("shown", 0)}
+
+    def asked(text: str) -> Node:
+        seen: dict[str, Link] = {"clip": base.clip, "vae": base.vae, "image1": ("scaled", 0)}
+        return node("TextEncodeQwenImageEditPlus", 182, {"prompt": text}, **seen)
+
     return {
-        **before(),
-        "shown": Node(
-            "VAEEncode", (PHOTOS, BELOW + 560), (360, 46), {}, {"pixels": ("scaled", 0), "vae": recipe.base.vae}
+        **before(base),
+        **column(
+            BASE,
+            BELOW,
+            apply=applied(base),
+            shifted=node("ModelSamplingAuraFlow", 62, {"shift": 3}, model=("apply", 0)),
+            normed=node("CFGNorm", 114, model=("shifted", 0)),
+            positive=titled("What to do", asked(recipe.prompt)),
         ),
-        **more,
-        "positive": Node(kind, (BASE, BELOW + 520), (320, 200), {"prompt": recipe.prompt}, seen, "What to do"),
-        "negative": Node(kind, (RUN, BELOW + 520), (320, 200), {"prompt": ""}, seen, "Negative: empty"),
-        "sample": Node("KSampler", (RUN, BELOW), (320, 262), {**SAMPLER, "steps": 20, "cfg": 4}, given),
-        "picture": decoder(recipe),
+        **column(
+            RUN,
+            BELOW,
+            sample=sampler(("normed", 0), {"steps": 20, "cfg": 4}, latent="shown"),
+            picture=decoder(base),
+            negative=titled("Negative: empty", asked("")),
+        ),
     }
 
 
 def built(recipe: Recipe) -> Template:
-    data = {"dataset": ("dataset", 0), "vae": recipe.base.vae, "clip": recipe.base.clip}
+    base = recipe.base()
+    train = node("DanluTrainLoop", 780, recipe.train, **trained_on(base.model))
+    train.models = recipe.train_models
+    save = node("DanluSaveLoRA", 260, lora=("train", 0))
+    grid = node("DanluGrid", 600, image=("picture", 0), loop=("train", 3))
     nodes = {
-        "dataset": dataset(recipe),
-        **recipe.base.nodes,
-        "encode": Node("DanluEncodeDataset", (BASE, 540), (360, 400), recipe.encode, data),
-        "preset": Node("DanluPreset", (RUN, 0), (340, 400), {"kind": recipe.kind, "memory": recipe.memory}),
-        "train": Node(
-            "DanluTrainLoop",
-            (TRAIN, 0),
-            (340, 900),
-            recipe.train,
-            trained_on(recipe.base.model),
-            models=recipe.train_models,
-        ),
-        "save": Node("DanluSaveLoRA", (RUN, 540), (340, 300), {}, {"lora": ("train", 0)}, "Save every checkpoint"),
-        **recipe.test(recipe),
-        "grid": Node("DanluGrid", (TRAIN, BELOW), (700, 700), {}, {"image": ("picture", 0), "loop": ("train", 3)}),
+        **column(PHOTOS, 0, WIDE, dataset=dataset(recipe)),
+        **column(BASE, 0, WIDE, **base.nodes, encode=encoder(recipe, base)),
+        **column(RUN, 0, preset=preset(recipe, 450), save=titled("Save every checkpoint", save)),
+        **column(TRAIN, 0, train=train),
+        **recipe.test(recipe, base),
+        **column(TRAIN, BELOW, 700, grid=grid),
     }
-    groups = [
-        *first_screen(recipe, TRAIN + 340),
-        ("A test picture at every checkpoint: write what you want to see", (380, BELOW - 75, 1980, 835), YELLOW),
-    ]
-    return Template(nodes, groups, note_height=960, scale=0.55)
-
-
-def trained_on(model: Link) -> dict[str, Link]:
-    return {
-        "model": model,
-        "training_data": ("encode", 0),
-        "lora_config": ("preset", 0),
-        "training_config": ("preset", 1),
-    }
+    test = "A test picture at every checkpoint: write what you want to see"
+    groups = [*first_screen(recipe, TRAIN + MIDDLE), (test, (380, BELOW - 75, 1980, 695), YELLOW)]
+    return Template(nodes, groups, note_height=800)
 
 
 def dataset(recipe: Recipe) -> Node:
     if recipe.trigger:
-        return Node("DanluLoadDataset", (PHOTOS, 0), (360, 660), {"trigger": recipe.trigger})
+        return node("DanluLoadDataset", 600, {"trigger": recipe.trigger})
     # Pairs without captions of their own are told the same.
-    return Node("DanluLoadDataset", (PHOTOS, 0), (360, 780), {"default_caption": recipe.prompt})
+    return node("DanluLoadDataset", 660, {"default_caption": recipe.prompt})
 
 
-def first_screen(recipe: Recipe, right: int) -> list[tuple[str, tuple[int, int, int, int], str]]:
+def encoder(recipe: Recipe, base: Loaders) -> Node:
+    return node("DanluEncodeDataset", 404, recipe.encode, dataset=("dataset", 0), vae=base.vae, clip=base.clip)
+
+
+def preset(recipe: Recipe, height: int) -> Node:
+    return node("DanluPreset", height, {"kind": recipe.kind, "memory": recipe.memory})
+
+
+def trained_on(model: Link) -> dict[str, Link]:
+    configs: dict[str, Link] = {"lora_config": ("preset", 0), "training_config": ("preset", 1)}
+    return {"model": model, "training_data": ("encode", 0), **configs}
+
+
+def first_screen(recipe: Recipe, right: int, below: int = BELOW) -> list[Group]:
     photos = "1 · Your photos" if recipe.trigger else "1 · Your pairs: before and after"
-    height = BELOW - 160
+    height = below - 35
     return [
         (photos, (PHOTOS - 20, -75, 400, height), BLUE),
         ("2 · Your base model", (BASE - 20, -75, 400, height), BLUE),
@@ -262,71 +274,66 @@ def first_screen(recipe: Recipe, right: int) -> list[tuple[str, tuple[int, int, 
     ]
 
 
-SDXL_SAMPLER = {"steps": 30, "cfg": 6, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+XL = {"steps": 30, "cfg": 6, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+ANIME = {"steps": 28, "cfg": 5, "sampler_name": "euler_ancestral", "scheduler": "normal"}
 PERSON = "photo of ohwx person in a park, smiling, natural light"
 STYLE = "a lighthouse on a cliff by the sea, evening, in the style of ohwx"
+RESTORE = "Restore this picture: remove the dust and the scratches, keep everything else."
+FLAWS = "blurry, deformed, watermark, text"
 
 RECIPES: dict[str, Recipe] = {
     "Person LoRA - SDXL (12 GB)": Recipe(
         "person",
-        checkpoint(models.SDXL),
+        partial(checkpoint, models.SDXL),
         PERSON,
-        partial(plain, sampler=SDXL_SAMPLER, latent="EmptyLatentImage"),
+        partial(plain, settings=XL, latent="EmptyLatentImage"),
         trigger="ohwx",
         memory="12 GB",
-        negative=PHOTO_FLAWS,
+        negative=FLAWS,
     ),
     "Anime character LoRA - SDXL": Recipe(
         "anime",
-        checkpoint(models.ILLUSTRIOUS),
-        f"ohwx, 1girl, solo, upper body, smile, outdoors, {ANIME_QUALITY}",
-        partial(
-            plain,
-            sampler={**SDXL_SAMPLER, "sampler_name": "euler_ancestral", "scheduler": "normal"},
-            latent="EmptyLatentImage",
-        ),
+        partial(checkpoint, models.ILLUSTRIOUS),
+        "ohwx, 1girl, solo, upper body, smile, outdoors, masterpiece, best quality",
+        partial(plain, settings=ANIME, latent="EmptyLatentImage"),
         trigger="ohwx",
-        negative=ANIME_FLAWS,
+        negative="worst quality, low quality, bad anatomy, extra fingers, watermark, text",
         encode={"shuffle_tags": True},
     ),
     "Style LoRA - Flux.2 Klein": Recipe(
         "style",
-        parts(models.KLEIN, [models.KLEIN_TEXT], "flux2", models.FLUX2_VAE),
+        partial(parts, models.KLEIN, [models.KLEIN_TEXT], "flux2", models.FLUX2_VAE),
         STYLE,
         klein,
         trigger="ohwx",
-        negative=PHOTO_FLAWS,
+        negative=FLAWS,
     ),
     "Style LoRA - Z-Image-Turbo": Recipe(
         "style",
-        parts(models.ZIMAGE, [models.ZIMAGE_TEXT], "lumina2", models.ZIMAGE_VAE),
+        partial(parts, models.ZIMAGE, [models.ZIMAGE_TEXT], "lumina2", models.ZIMAGE_VAE),
         STYLE,
-        partial(
-            plain,
-            sampler={"steps": 8, "cfg": 1, "sampler_name": "res_multistep"},
-            patches=[("ModelSamplingAuraFlow", {"shift": 3})],
-        ),
+        partial(plain, settings={"steps": 8, "cfg": 1, "sampler_name": "res_multistep"}, shift=3),
         trigger="ohwx",
         train={"assistant_lora": models.ZIMAGE_ASSISTANT.name},
         train_models=[models.ZIMAGE_ASSISTANT],
     ),
     "Person LoRA - Flux.1 dev": Recipe(
         "person",
-        parts(models.FLUX, [models.CLIP_L, models.T5], "flux", models.FLUX_VAE),
+        partial(parts, models.FLUX, [models.CLIP_L, models.T5], "flux", models.FLUX_VAE),
         PERSON,
-        partial(plain, sampler={"steps": 20, "cfg": 1}),
+        partial(plain, settings={"steps": 20, "cfg": 1}),
         trigger="ohwx",
     ),
     "Edit LoRA - Flux.1 Kontext": Recipe(
         "edit",
-        parts(models.KONTEXT, [models.CLIP_L, models.T5_FP8], "flux", models.FLUX_VAE),
-        "Restore this picture: remove the dust and the scratches, keep everything else.",
+        partial(parts, models.KONTEXT, [models.CLIP_L, models.T5_FP8], "flux", models.FLUX_VAE),
+        RESTORE,
         kontext,
     ),
     "Edit LoRA - Qwen-Image-Edit": Recipe(
         "edit",
-        parts(models.QWEN_EDIT, [models.QWEN_TEXT], "qwen_image", models.QWEN_VAE),
-        "Restore this picture: remove the dust and the scratches, keep everything else.",
+        partial(parts, models.QWEN_EDIT, [models.QWEN_TEXT], "qwen_image", models.QWEN_VAE),
+        RESTORE,
         qwen_edit,
     ),
 }

@@ -45,8 +45,6 @@ class Template:
     nodes: dict[str, Node]
     groups: Sequence[tuple[str, tuple[int, int, int, int], str]]
     note_height: int = 600
-    scale: float = 0.6
-    """At which it opens; the upper left corner is what is seen first."""
 
     def models(self) -> list[Model]:
         return [model for node in self.nodes.values() for model in node.models]
@@ -82,7 +80,7 @@ def workflow(name: str, template: Template, object_info: Mapping[str, Json]) -> 
         "links": links,
         "groups": groups,
         "config": {},
-        "extra": {"ds": {"scale": template.scale, "offset": [150, 250]}, "frontendVersion": FRONT_END},
+        "extra": {"ds": {"scale": 0.6, "offset": [150, 250]}, "frontendVersion": FRONT_END},
         "version": 0.4,
     }
 

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from danlu.demo.blueprint import NAME, PROMOTED, blueprint
 from danlu.demo.real_models import ALL, NOT_OF_COMFYUI
 from danlu.demo.server import Run
 from danlu.demo.workflow import to_api
+from danlu.tests.browser.fixtures import open_page
 from danlu.tests.dataset.films import film
 from danlu.tests.server import REPOSITORY, Server
 
@@ -176,3 +178,37 @@ def test_a_node_names_what_its_widgets_name() -> None:
         for node in workflow(name)["nodes"]:
             for model in node["properties"].get("models", []):
                 assert model["name"] in node["widgets_values"], node["type"]
+
+
+def test_the_blueprint_is_the_smallest_template() -> None:
+    path = REPOSITORY / "subgraphs" / f"{NAME}.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == blueprint(workflow("Train a LoRA (five nodes)"))
+
+
+FILL = """async values => {
+  const [node] = app.graph.nodes;
+  for (const [name, value] of Object.entries(values)) node.widgets.find(widget => widget.name === name).value = value;
+  return (await app.graphToPrompt()).output;
+}"""
+
+
+def test_the_blueprint_comes_from_the_node_library_and_trains(real: Server, browser: Any) -> None:
+    (listed,) = [key for key, found in real.get("/global_subgraphs").items() if found["name"] == NAME]
+    assert json.loads(real.get(f"/global_subgraphs/{listed}")["data"])["definitions"]["subgraphs"][0]["name"] == NAME
+    with open_page(real, browser, "canvas") as page:
+        page.mouse.dblclick(700, 500)
+        page.get_by_role("combobox").fill(NAME)
+        page.wait_for_timeout(2000)
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => app.graph.nodes.length")
+        widgets = page.evaluate("() => app.graph.nodes[0].widgets.map(widget => widget.name)")
+        assert widgets == [name for _, name in PROMOTED]
+        values = {"ckpt_name": "sd_xl_base_1.0.safetensors", "folder": "photos", "trigger": "ohwx", "steps": 1}
+        graph = page.evaluate(FILL, {**values, "name": "by_blueprint"})
+        assert page.errors == []
+    for node in graph.values():
+        node["inputs"].update(SMALL["DanluEncodeDataset"] if node["class_type"] == "DanluEncodeDataset" else {})
+    before = files(real)
+    trained(real, graph)
+    (path,) = files(real) - before
+    assert path.stem == "by_blueprint" and learned(path)

@@ -17,14 +17,21 @@ from danlu.tests.server import Server
 
 from .conftest import TEMPLATES
 
-OPEN = """async workflow => {
-  await app.loadGraphData(workflow);
-  await new Promise(resolve => setTimeout(resolve, 1500));
-  return app.graph.nodes.map(node => ({
-    type: node.type, missing: !(node.type in LiteGraph.registered_node_types) || !!node.has_errors,
-    box: [...node.pos, node.size[0], node.size[1]],
-  }));
-}"""
+NODES = """() => app.graph.nodes.map(node => ({
+  type: node.type, missing: !(node.type in LiteGraph.registered_node_types) || !!node.has_errors,
+  box: [...node.pos, node.size[0], node.size[1]],
+}))"""
+IS_OPEN = "name => app.extensionManager.workflow.activeWorkflow?.filename === name && app.graph.nodes.length"
+
+
+def opened(page: Any, name: str) -> list[dict[str, Any]]:
+    """The nodes of a template that was chosen in the template browser."""
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_role("dialog").get_by_text("danlu", exact=True).first.click()
+    page.get_by_test_id(f"template-workflow-{name}").click()
+    page.wait_for_function(IS_OPEN, arg=name)
+    page.wait_for_timeout(1500)
+    return page.evaluate(NODES)
 
 
 def overlapping(nodes: list[dict[str, Any]], title: int = 30) -> list[tuple[str, str]]:
@@ -39,10 +46,11 @@ def overlapping(nodes: list[dict[str, Any]], title: int = 30) -> list[tuple[str,
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_templates_open(renderer: str, server: Server, browser: Any, template_models: None) -> None:
+def test_templates_open_from_the_browser(renderer: str, server: Server, browser: Any, template_models: None) -> None:
     with open_page(server, browser, renderer) as page:
         for template in TEMPLATES:
-            nodes = page.evaluate(OPEN, json.loads(template.read_text(encoding="utf-8")))
+            nodes = opened(page, template.stem)
+            assert len(nodes) == len(json.loads(template.read_text(encoding="utf-8"))["nodes"])
             assert [node["type"] for node in nodes if node["missing"]] == [], template.stem
             assert overlapping(nodes) == [], template.stem
         assert page.errors == []
