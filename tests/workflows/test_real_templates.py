@@ -180,6 +180,16 @@ def test_a_node_names_what_its_widgets_name() -> None:
                 assert model["name"] in node["widgets_values"], node["type"]
 
 
+def test_the_page_about_models_tells_what_each_template_needs() -> None:
+    text = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in text.split("### ")[1:])
+    assert sections.keys() == {*FAMILIES, VIDEO}
+    for name, section in sections.items():
+        told = {line for line in section.splitlines() if line}
+        wanted = models_of(workflow(name)["nodes"])
+        assert told == {f"- `models/{directory}`: [{file}]({url})" for file, url, directory in wanted}, name
+
+
 def test_the_blueprint_is_the_smallest_template() -> None:
     path = REPOSITORY / "subgraphs" / f"{NAME}.json"
     assert json.loads(path.read_text(encoding="utf-8")) == blueprint(workflow("Train a LoRA (five nodes)"))
