@@ -28,12 +28,12 @@ from .workflow import to_api
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKFLOW = REPOSITORY / "workflows" / "Train a LoRA.json"
 QUALITY, SIZE = 85, (1280, 760)
-STEPS = 240
+STEPS = 150
 RUNS: Mapping[str, Mapping[str, Any]] = {
     "dantong": {"training": {"learning_rate": 1e-3}},
     "dantong_slow": {"training": {"learning_rate": 2e-4}},
     "dantong_rank_4": {"training": {"learning_rate": 1e-3}, "lora": {"rank": 4}},
-    "dantong_longer": {"training": {"learning_rate": 1e-3}, "steps": 2 * STEPS, "stop": STEPS // 2},
+    "dantong_longer": {"training": {"learning_rate": 1e-3}, "steps": 4 * STEPS, "stop": STEPS // 2},
 }
 """Name -> what is set on the config nodes, and where it is cancelled."""
 
@@ -43,10 +43,15 @@ def trained(client: Client, name: str, wanted: Mapping[str, Any]) -> None:
     workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
     graph = to_api(workflow, client.get("/object_info"))
     (key,) = (key for key, node in graph.items() if node["class_type"] == "DanluTrainLoRA")
-    graph[key]["inputs"] |= {"name": name, "steps": wanted.get("steps", STEPS), "save_every": STEPS // 6}
+    graph[key]["inputs"] |= {"name": name, "steps": wanted.get("steps", STEPS), "save_every": STEPS // 5}
     for node in graph.values():
         if node["class_type"] == "DanluTrainingConfig":
-            node["inputs"] |= {"validation": "on", "schedule_steps": 2 * STEPS, **wanted.get("training", {})}
+            node["inputs"] |= {
+                "validation": "on",
+                "batch_size": 1,
+                "schedule_steps": 4 * STEPS,
+                **wanted.get("training", {}),
+            }
         if node["class_type"] == "DanluLoRAConfig":
             node["inputs"] |= wanted.get("lora", {})
     needed = _needed(graph, key)

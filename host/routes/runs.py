@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import DanluError
-from ...views.runs import Runs
 from .answers import File, Request, get, post
+
+if TYPE_CHECKING:
+    from ...views.runs import Runs
 
 
 def _runs() -> Runs:
     import folder_paths
 
+    # Late: the pack loads in an instant.
+    from ...views.runs import Runs
     from ..paths import runs_folder
 
     return Runs(runs_folder(), Path(folder_paths.get_output_directory()) / "danlu")
