@@ -238,6 +238,7 @@ PICTURES = """() => {
     pixels: all.reduce((sum, each) => sum + each.naturalWidth * each.naturalHeight, 0),
   };
 }"""
+WIDTHS = "all => all.map(img => [img.clientWidth, img.parentNode.clientWidth])"
 SETTLED = f"wanted => {{ const found = ({PICTURES})(); return found.small >= wanted[0] && found.whole >= wanted[1]; }}"
 
 
@@ -247,6 +248,8 @@ def test_a_hundred_large_cells(page: Any, hundred: str) -> None:
     page.wait_for_function(SETTLED, arg=[60, 0], timeout=120_000)
     found = page.evaluate(PICTURES)
     assert found["whole"] == 0 and found["pixels"] < 100 * 256**2, "thumbnails"
+    sizes = page.locator(f"{CELLS} img").evaluate_all(WIDTHS)
+    assert all(width >= cell - 1 for width, cell in sizes), "they fill their cells"
     assert _stays(page), "headings stay where they are"
     place = page.locator(CELLS).nth(0).bounding_box()
     page.mouse.move(place["x"] + 40, place["y"] + 40)

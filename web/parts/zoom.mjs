@@ -1,12 +1,13 @@
 // Zoom and pan of pictures: one `Zoom` moves all pictures that are in it, so that they show the same place.
-import { el, style } from "./dom.mjs";
-
-style(new URL("zoom.css", import.meta.url));
+import { el } from "./dom.mjs";
 
 const STEP = 1.25;
 const LARGEST = 16;
 /** Pixels that a pointer may move between press and release and still click. */
 const CLICK = 4;
+// On the elements, not in a style sheet: pictures are placed before that would be there.
+const WINDOW = { position: "relative", width: "100%", height: "100%", overflow: "hidden", touchAction: "none" };
+const IMAGE = { position: "absolute", top: 0, left: 0, maxWidth: "none", transformOrigin: "0 0", userSelect: "none" };
 
 /**
  * What part of its pictures is shown. `scale`: pixels of the page for one of the picture, 0: as large as fits;
@@ -98,8 +99,8 @@ export class ZoomWindow {
    */
   constructor(zoom, { wheel = () => true, clicked = () => {}, drags = () => true } = {}) {
     this.zoom = zoom;
-    this.image = el("img", { draggable: false, alt: "" });
-    this.element = el("div", { class: "danlu-zoom" }, this.image);
+    this.image = el("img", { draggable: false, alt: "", style: IMAGE });
+    this.element = el("div", { class: "danlu-zoom", style: WINDOW }, this.image);
     this.element.addEventListener("wheel", (event) => wheel(event) && this.wheeled(event), { passive: false });
     this.element.addEventListener("pointerdown", (event) => this.pressed(event, clicked, drags));
     zoom.windows.add(this);
