@@ -90,7 +90,7 @@ def test_a_small_body_that_becomes_large(server: Server) -> None:
 
 def _raw(server: Server, header: str) -> socket.socket:
     host = urlsplit(server.url).netloc
-    connection = socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port), timeout=60)
+    connection = socket.create_connection((urlsplit(server.url).hostname or "", server.process.port), timeout=60)
     lines = [f"POST {COMMAND} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", header]
     connection.sendall("\r\n".join([*lines, "", ""]).encode())
     return connection
