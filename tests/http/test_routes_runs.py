@@ -156,7 +156,8 @@ def test_ids_lead_nowhere_else(run: str, listed: str, outside: Path, studio: Ser
 
 
 def test_entries_of_the_trash_lead_nowhere_else(listed: str, outside: Path, studio: Server) -> None:
-    for entry in ("..", "../outside", str(outside), f"{listed}-", 7, None, ["x"], {}):
+    entries: list[Any] = ["..", "../outside", str(outside), f"{listed}-", 7, None, ["x"], {}]
+    for entry in entries:
         status, _ = error(studio, f"runs/{listed}/restore", {"entry": entry})
         assert status in (400, 404), entry
     assert (outside / "manifest.json").exists()

@@ -56,12 +56,8 @@ def read_session(run: Path) -> Session | None:
     """None: the run is of a version before there were any, or it cannot be read."""
     try:
         found = json.loads((run / "session.json").read_text(encoding="utf-8"))
-        return Session(
-            int(found["steps"]),
-            str(found["state"]),
-            *(str(found.get(name, ""))[:LONGEST] for name in ("why", "base", "dataset")),
-            pictures=int(found.get("pictures", 0)),
-        )
+        why, base, dataset = (str(found.get(name, ""))[:LONGEST] for name in ("why", "base", "dataset"))
+        return Session(int(found["steps"]), str(found["state"]), why, base, dataset, int(found.get("pictures", 0)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
