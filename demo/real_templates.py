@@ -24,7 +24,7 @@ PHOTOS, BASE, RUN, TRAIN = 400, 820, 1240, 1640
 WIDE, MIDDLE = 360, 340
 GAP = 46
 """Between two nodes of a column: a title and some air."""
-BELOW = 930
+BELOW = 970
 """Upper edge of the test."""
 EXAMPLE_PICTURE = "example.png"
 """What lies in every ComfyUI's input folder."""
@@ -227,7 +227,7 @@ def qwen_edit(recipe: Recipe, base: Loaders) -> Nodes:
 
 def built(recipe: Recipe) -> Template:
     base = recipe.base()
-    train = node("DanluTrainLoop", 780, recipe.train, **trained_on(base.model))
+    train = node("DanluTrainLoop", 820, recipe.train, **trained_on(base.model))
     train.models = recipe.train_models
     save = node("DanluSaveLoRA", 260, lora=("train", 0))
     grid = node("DanluGrid", 600, image=("picture", 0), loop=("train", 3))
@@ -246,13 +246,13 @@ def built(recipe: Recipe) -> Template:
 
 def dataset(recipe: Recipe) -> Node:
     if recipe.trigger:
-        return node("DanluLoadDataset", 600, {"trigger": recipe.trigger})
+        return node("DanluLoadDataset", 630, {"trigger": recipe.trigger})
     # Pairs without captions of their own are told the same.
-    return node("DanluLoadDataset", 660, {"default_caption": recipe.prompt})
+    return node("DanluLoadDataset", 690, {"default_caption": recipe.prompt})
 
 
 def encoder(recipe: Recipe, base: Loaders) -> Node:
-    return node("DanluEncodeDataset", 404, recipe.encode, dataset=("dataset", 0), vae=base.vae, clip=base.clip)
+    return node("DanluEncodeDataset", 434, recipe.encode, dataset=("dataset", 0), vae=base.vae, clip=base.clip)
 
 
 def preset(recipe: Recipe, height: int) -> Node:

@@ -36,7 +36,7 @@ SIZE = {"width": 480, "height": 480, "length": 41}
 SAMPLER = {"noise_seed": 0, "steps": STEPS, "cfg": 3.5, "sampler_name": "euler", "scheduler": "simple"}
 LAST = TRAIN + 400
 """Left edge of the last column."""
-TEST = BELOW + 60
+TEST = BELOW + 80
 """Its upper edge: there is a loader more."""
 
 
@@ -55,7 +55,7 @@ def trained(expert: str) -> Node:
     settings = {"expert": expert, "name": "my_video_lora"}
     return titled(
         f"Train the {expert} noise expert",
-        node("DanluTrainLoRA", 780, settings, **trained_on((f"{expert}_unet", 0))),
+        node("DanluTrainLoRA", 820, settings, **trained_on((f"{expert}_unet", 0))),
     )
 
 
