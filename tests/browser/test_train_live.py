@@ -65,6 +65,23 @@ FITS = f"""async (width) => {{
 }}"""
 PIXEL = '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16"/>'
 RUN, OTHER = "0123456789abcdef01234567", "123456789abcdef012345678"
+PICTURES = [{"filename": "a.png", "version": "v2"}]
+LATER: dict[str, Any] = {
+    "**/danlu/grids?*": {"grids": [{"id": "abc"}, {"id": "older"}]},
+    "**/danlu/grids/abc": {
+        "cells": [
+            {"n": 4, "label": "step 200", "pictures": PICTURES},
+            {"n": 5, "label": "step 300", "pictures": []},
+        ]
+    },
+    f"**/danlu/runs/{OTHER}/log*": {
+        "name": "other",
+        "points": [[1, 0.5, 0.5, 1e-4], [2, 0.4, 0.45, 1e-4]],
+        "validation": {"held_out": [], "trained": []},
+        "checkpoints": [2],
+        "notes": [],
+    },
+}
 
 
 def state(page: Any) -> dict[str, Any]:
@@ -256,11 +273,18 @@ def the_newest_picture_of_a_loop(page: Any) -> None:
           const still = figure.hidden;
           app.api.dispatchCustomEvent('danlu.cell', event);
           await new Promise(done => setTimeout(done, 500));
-          return [hidden, still, figure.hidden, new URL(img.src).pathname + new URL(img.src).search, img.alt,
-            img.naturalWidth];
+          return [hidden, still, figure.hidden, new URL(img.src).pathname + new URL(img.src).search, img.alt];
         }}"""
     )
-    assert seen == [True, True, False, "/api/danlu/grids/abc/cell/3?side=256&v=v1", "step 100", 16]
+    assert seen == [True, True, False, "/api/danlu/grids/abc/cell/3?side=256&v=v1", "step 100"]
+    wait(page, lambda: page.evaluate(f"async () => {PANEL}.picture.querySelector('img').naturalWidth") == 16)
+    # Later: the run that the node's output names, and the newest cell that is done.
+    for address, found in LATER.items():
+        page.route(address, lambda route, _request, found=found: route.fulfill(json=found))
+    page.evaluate(f"() => node.onExecuted({{ danlu_run: ['{OTHER}'], text: ['it is done'] }})")
+    wait(page, lambda: page.evaluate(f"async () => {PANEL}.picture.querySelector('img').alt") == "step 200")
+    later = page.evaluate(f"async () => {{ const p = {PANEL}; return [p.run.id, p.run.last, p.text.textContent]; }}")
+    assert later == [OTHER, 2, "it is done"]
 
 
 def other_graphs_show_nothing_of_it(page: Any) -> None:

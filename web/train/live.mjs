@@ -130,8 +130,9 @@ async function seeLast(node) {
 export function onExecuted(node, output) {
   const id = output?.[LAST]?.[0];
   if (!id) return;
-  if (panelOf(node)?.run?.id !== id) showLast(node, id);
-  if (output.text?.length) panelOf(node)?.say(output.text.join("\n"));
+  const say = () => output.text?.length && panelOf(node)?.say(output.text.join("\n"));
+  if (panelOf(node)?.run?.id === id) say();
+  else showLast(node, id).then(say);
 }
 
 let ready = false;
