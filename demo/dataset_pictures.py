@@ -25,7 +25,7 @@ from .server import Client, HostProcess
 
 log = logging.getLogger(__name__)
 
-TAG = "striped"
+FIND, REPLACE = "striped", "banded"
 OPEN = """async folder => {
   const node = LiteGraph.createNode('DanluLoadDataset');
   app.graph.add(node);
@@ -42,8 +42,8 @@ def take(page: Any, output: Path) -> None:
     page.wait_for_selector(".danlu-card img[src]")
     _save(page, output / "dataset-page.jpg")
     page.get_by_role("tab").nth(1).click()
-    page.locator(".danlu-field-row input").nth(0).fill(TAG)
-    page.locator(".danlu-field-row input").nth(1).fill("with stripes")
+    page.locator(".danlu-field-row input").nth(0).fill(FIND)
+    page.locator(".danlu-field-row input").nth(1).fill(REPLACE)
     page.keyboard.press("Enter")
     page.wait_for_selector(".danlu-difference img[src]")
     _save(page, output / "dataset-change.jpg")

@@ -35,9 +35,10 @@ class Sight extends ZoomWindow {
 /** Boxes over a picture, in its own pixels: { kind, label, box: [left, top, right, bottom] }. */
 function marks([height, width], boxes) {
   const thick = Math.max(width, height) / 300;
-  const one = ({ kind, label, box: [left, top, right, bottom] }) => {
+  // Boxes often share a corner: each name stands a line below the one before.
+  const one = ({ kind, label, box: [left, top, right, bottom] }, i) => {
     const place = { x: left, y: top, width: right - left, height: bottom - top };
-    const text = svg("text", { x: left + 2 * thick, y: top + 10 * thick, "font-size": 9 * thick }, label);
+    const text = svg("text", { x: left + 2 * thick, y: top + (10 + 11 * i) * thick, "font-size": 9 * thick }, label);
     return svg("g", { class: `danlu-box danlu-box-${kind}` }, svg("rect", { ...place, "stroke-width": thick }), text);
   };
   return boxes.map(one);
