@@ -28,12 +28,12 @@ from .workflow import to_api
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKFLOW = REPOSITORY / "workflows" / "Train a LoRA.json"
 QUALITY, SIZE = 85, (1280, 760)
-STEPS = 150
+STEPS = 60
 RUNS: Mapping[str, Mapping[str, Any]] = {
     "dantong": {"training": {"learning_rate": 1e-3}},
     "dantong_slow": {"training": {"learning_rate": 2e-4}},
     "dantong_rank_4": {"training": {"learning_rate": 1e-3}, "lora": {"rank": 4}},
-    "dantong_longer": {"training": {"learning_rate": 1e-3}, "steps": 4 * STEPS, "stop": STEPS // 2},
+    "dantong_longer": {"training": {"learning_rate": 5e-4}, "steps": 4 * STEPS, "stop": STEPS // 2},
 }
 """Name -> what is set on the config nodes, and where it is cancelled."""
 
