@@ -150,6 +150,10 @@ class Dataset:
     weight: float = 1.0
     """How much each of its pictures counts beside those of the others; times their repeats."""
 
+    def __str__(self) -> str:
+        """One line, for nodes that show whatever is wired to them; every picture would be a megabyte."""
+        return f"{self.folder.name}: {self.report.summary()}"
+
     def parts(self) -> tuple[Dataset, ...]:
         """This one and all that are joined to it, none of which has others joined."""
         return (replace(self, joined=()), *(part for other in self.joined for part in other.parts()))

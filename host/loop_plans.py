@@ -53,6 +53,11 @@ class TrainPlan(LoopPlan):
     segment: Mapping[str, Any] | None = None
     """Inputs of the node that trains up to a step, but for that step."""
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether its run is on disk."""
+        return RunStore(self.run).exists
+
     def now(self, cell: Cell) -> Cell:
         reached = RunStore(self.run).reached(cell.step) if cell.step else None
         return cell if reached in (None, cell.step) else self.cell(reached)

@@ -65,7 +65,9 @@ class DanluTrainLoop(io.ComfyNode):
         node = prompt.get_node(node_id)["inputs"]
         plan = train_plan(model, training_data, lora_config, training_config, run, choices, node, with_base)
         # A grid that takes the label as it is would be blocked with it.
-        return io.NodeOutput(*[nothing()] * 2, "", plan, ui={"danlu_run": [plan.run.name]})
+        # A run that is yet to be made tells the page of itself when it begins.
+        shown = {"danlu_run": [plan.run.name]} if plan.is_begun else None
+        return io.NodeOutput(*[nothing()] * 2, "", plan, ui=shown)
 
 
 def _sorted(inputs: dict[str, Any]) -> tuple[Any, Any]:

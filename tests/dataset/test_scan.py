@@ -34,6 +34,13 @@ def test_pictures_and_captions(tmp_path: Path) -> None:
     assert dataset.report.text() == "3 images, 3 captions, repeats 1, trigger dantong"
 
 
+def test_as_a_text_it_is_one_line(tmp_path: Path) -> None:
+    for number in range(50):
+        save(tmp_path / f"{number}.png")
+    shown = str(load_folder(FolderRequest(str(tmp_path), trigger="dantong")))
+    assert shown == f"{tmp_path.name}: 50 images, 0 captions, repeats 1, trigger dantong"
+
+
 def test_report_of_a_messy_folder(tmp_path: Path) -> None:
     caption(save(tmp_path / "good.png"), "good")
     save(tmp_path / "bare.png")
