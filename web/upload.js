@@ -3,7 +3,7 @@
 // Works in both renderers: the canvas and Nodes 2.0 call the same onDragOver and onDragDrop of a node.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { say } from "./parts/server.mjs";
+import { reached, say } from "./parts/server.mjs";
 import { word } from "./parts/words.mjs";
 
 const PICTURES = ["png", "apng", "jpg", "jpeg", "jfif", "webp", "bmp", "tif", "tiff", "avif", "gif"];
@@ -67,7 +67,7 @@ async function uploadOne({ file, path }, folder) {
   body.append("image", file, name);
   body.append("type", "input");
   body.append("subfolder", [folder, ...parts].join("/"));
-  const answer = await api.fetchApi("/upload/image", { method: "POST", body });
+  const answer = await reached(api.fetchApi("/upload/image", { method: "POST", body }));
   if (answer.status === 413) throw new Error(word("upload.too_large", { path }));
   const why = `${answer.status} ${answer.statusText}`;
   if (!answer.ok) throw new Error(word("upload.refused", { path, why }));

@@ -1,5 +1,5 @@
 // One picture of the gallery: thumbnail, name, caption. The caption is edited in its place.
-import { button, el } from "../parts/dom.mjs";
+import { button, composes, el } from "../parts/dom.mjs";
 import { word } from "../parts/words.mjs";
 
 /** Milliseconds that a card must be in sight before its thumbnail is asked for. */
@@ -139,7 +139,7 @@ export class Card {
     const label = word("dataset.caption_of", { name: item.name });
     this.editor = el("textarea", { class: "danlu-input danlu-editor", value, "aria-label": label, spellcheck: false });
     const { editor } = this;
-    editor.addEventListener("input", () => store.draft(item, editor.value));
+    editor.addEventListener("input", () => store.draft(store.items.get(item.n) ?? item, editor.value));
     editor.addEventListener("keydown", (event) => this.pressed(event, item));
     editor.addEventListener("blur", () => this.leave());
     this.element.lastChild.lastChild.replaceChildren(editor);
@@ -149,6 +149,7 @@ export class Card {
 
   pressed(event, item) {
     event.stopPropagation();
+    if (composes(event)) return;
     if (event.key === "Escape") {
       event.preventDefault();
       this.store.forget([item.n]);

@@ -49,6 +49,7 @@ class Large {
     const kinds = ["items", "list"];
     for (const kind of kinds) this.store.addEventListener(kind, heard);
     const onClose = () => {
+      this.control?.abort();
       watched.disconnect();
       for (const kind of kinds) this.store.removeEventListener(kind, heard);
       closed(this.place);
@@ -94,7 +95,8 @@ class Large {
     const shown = JSON.stringify([item, this.resolution]);
     if (shown === this.shown) return undefined;
     if (item.n !== this.item?.n) this.zoom.fit();
-    Object.assign(this, { shown, item, answers: {} });
+    this.control?.abort(); // what is not wanted any more waits in no queue
+    Object.assign(this, { shown, item, answers: {}, control: new AbortController() });
     this.draw();
     return this.ask(item, shown);
   }
@@ -103,11 +105,13 @@ class Large {
     const isOn = (each) => each.getAttribute("aria-pressed") === "true";
     const { path } = this.store;
     const query = { n: item.n, resolution: this.resolution, tokenizers: this.tokenizers };
-    const wanted = { trainer: get(`${path}/trainer`, query) };
-    if (isOn(this.faces)) wanted.faces = get(`${path}/faces/${item.n}`);
+    const { signal } = this.control;
+    const asked = (address, query) => get(address, query, { signal }).catch((error) => ({ failed: error.message }));
+    const wanted = { trainer: asked(`${path}/trainer`, query) };
+    if (isOn(this.faces)) wanted.faces = asked(`${path}/faces/${item.n}`, {});
     for (const [name, answer] of Object.entries(wanted)) {
-      const found = await answer.catch((error) => ({ failed: error.message }));
-      if (shown !== this.shown) return;
+      const found = await answer;
+      if (shown !== this.shown || signal.aborted) return;
       this.answers[name] = found;
       this.draw();
     }

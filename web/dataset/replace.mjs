@@ -1,5 +1,5 @@
 // Find and replace in all captions.
-import { button, el } from "../parts/dom.mjs";
+import { button, composes, el } from "../parts/dom.mjs";
 import { say } from "../parts/server.mjs";
 import { word } from "../parts/words.mjs";
 import { propose } from "./propose.mjs";
@@ -28,7 +28,7 @@ export class Replace {
       el("p", { class: "danlu-dim", text: word("dataset.replace_help") }),
     );
     this.element.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && event.target.type === "text") this.preview();
+      if (event.key === "Enter" && event.target.type === "text" && !composes(event)) this.preview();
     });
   }
 

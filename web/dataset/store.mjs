@@ -73,7 +73,11 @@ export class Store extends EventTarget {
 
   take(page, found) {
     this.here.add(page);
-    for (const item of found.items) this.items.set(item.n, item);
+    for (const item of found.items) {
+      this.items.set(item.n, item);
+      const draft = this.drafts.get(item.n);
+      if (draft?.isRefused) Object.assign(draft, { was: item.body, isRefused: false });
+    }
   }
 
   async fetchPage(page, more = {}) {
@@ -121,7 +125,7 @@ export class Store extends EventTarget {
   draft(item, body) {
     const was = this.drafts.get(item.n)?.was ?? item.body;
     if (body === was) this.drafts.delete(item.n);
-    else this.drafts.set(item.n, { body, was });
+    else this.drafts.set(item.n, { body, was, isRefused: this.drafts.get(item.n)?.isRefused });
     this.tell("drafts");
   }
 
@@ -135,17 +139,27 @@ export class Store extends EventTarget {
    * stays then, beside the text as it is now, and the next save is for that one.
    */
   async save(ns = [...this.drafts.keys()]) {
-    const edits = ns.filter((n) => this.drafts.has(n)).map((n) => ({ n, ...this.drafts.get(n) }));
+    const typed = ns.filter((n) => this.drafts.has(n));
+    const edits = typed.map((n) => ({ n, body: this.drafts.get(n).body, was: this.drafts.get(n).was }));
     if (!edits.length) return undefined;
     try {
       const answer = await post(`${this.path}/captions`, { edits });
-      this.forget(ns);
+      this.written(edits);
       if (answer.run) this.runs.push(answer.run);
       return answer;
+    } catch (error) {
+      for (const { n } of edits) if (error.status === 409 && this.drafts.has(n)) this.drafts.get(n).isRefused = true;
+      throw error;
     } finally {
       await this.changed();
-      for (const [n, draft] of this.drafts) draft.was = this.items.get(n)?.body ?? draft.was;
     }
+  }
+
+  /** What was typed further while it was written stays. */
+  written(edits) {
+    const isSame = ({ n, body }) => this.drafts.get(n)?.body === body;
+    for (const { n, body } of edits) if (this.drafts.has(n)) this.drafts.get(n).was = body;
+    this.forget(edits.filter(isSame).map(({ n }) => n));
   }
 
   get undoable() {

@@ -1,5 +1,5 @@
 // The tags of all captions, or their words, with how many pictures have each: to search by, rename, remove and add.
-import { button, el } from "../parts/dom.mjs";
+import { button, composes, el } from "../parts/dom.mjs";
 import { get, say } from "../parts/server.mjs";
 import { word } from "../parts/words.mjs";
 import { propose } from "./propose.mjs";
@@ -61,8 +61,10 @@ export class Tags {
   }
 
   async load(kind) {
+    const asked = (this.asked = {});
     try {
       const answer = await get(`${this.store.path}/tags`, kind ? { kind } : {});
+      if (this.asked !== asked) return; // of another kind, or after another change
       this.kind = answer.kind;
       this.found = answer.tags;
       this.draw();
@@ -102,6 +104,7 @@ export class Tags {
     const field = el("input", { class: "danlu-input", value: tag, "aria-label": label, style: { width: "100%" } });
     const back = () => line.firstChild.replaceChildren(this.row({ tag, count: 0 }).querySelector("button"));
     field.addEventListener("keydown", (event) => {
+      if (composes(event)) return;
       if (event.key === "Escape") {
         event.preventDefault();
         back();
@@ -116,19 +119,21 @@ export class Tags {
   }
 
   async filter(tag) {
-    const other = this.store.query.tag === tag ? "" : tag;
+    // Words of sentences are no tags: they are searched for.
+    const by = this.kind === "words" ? "search" : "tag";
+    const other = this.store.query[by] === tag ? "" : tag;
     try {
-      // Words of sentences are no tags: they are searched for.
-      await this.store.ask(this.kind === "words" ? { tag: "", search: other } : { tag: other });
+      await this.store.ask(by === "search" ? { tag: "", search: other } : { tag: other });
     } catch (error) {
       say("error", error.message);
     }
   }
 
   mark() {
-    const { tag } = this.store.query;
+    const { tag, search } = this.store.query;
+    const chosen = this.kind === "words" ? search : tag;
     for (const each of this.body.querySelectorAll("[data-tag]")) {
-      each.setAttribute("aria-pressed", String(each.dataset.tag === tag));
+      each.setAttribute("aria-pressed", String(each.dataset.tag === chosen));
     }
   }
 }

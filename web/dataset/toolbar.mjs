@@ -59,6 +59,7 @@ export function toolbar(store, { gallery, large, undo }) {
     tag.hidden = !store.query.tag;
     tag.textContent = `${store.query.tag} ✕`;
     back.disabled = !store.undoable;
+    if (document.activeElement !== search) search.value = store.query.search;
   };
   for (const kind of ["list", "items", "texts"]) store.addEventListener(kind, shown);
   shown();

@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 import { openDialog } from "../parts/dialog.mjs";
 import { button, el } from "../parts/dom.mjs";
-import { get, post, say } from "../parts/server.mjs";
+import { get, post, reached, say } from "../parts/server.mjs";
 import { word } from "../parts/words.mjs";
 import { cellName } from "./names.mjs";
 import { wholeUrl } from "./pictures.mjs";
@@ -26,7 +26,7 @@ export function savePicture(cell) {
 export async function loadWorkflow(cell, left) {
   try {
     const [picture] = cell.pictures;
-    const answer = await fetch(wholeUrl(picture));
+    const answer = await reached(fetch(wholeUrl(picture)));
     if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
     const file = new File([await answer.blob()], picture.filename, { type: "image/png" });
     left();

@@ -1,9 +1,10 @@
 // Pages that lie over the graph. The keyboard stays in the topmost one, and the host's shortcuts stay out.
-import { button, el } from "./dom.mjs";
+import { button, composes, el } from "./dom.mjs";
 import { word } from "./words.mjs";
 
 const REACHED = 'button:not(:disabled), input:not(:disabled), select, textarea, a[href], [tabindex="0"]';
 const open = [];
+const isUndo = ({ key, ctrlKey, metaKey }) => (ctrlKey || metaKey) && /^[zy]$/i.test(key);
 
 function keepFocus(event, dialog) {
   const all = [...dialog.querySelectorAll(REACHED)].filter((each) => each.offsetParent !== null);
@@ -16,12 +17,23 @@ function keepFocus(event, dialog) {
   }
 }
 
+/** The host would open a file that is dropped here, over the graph. */
+function refuseFiles(event) {
+  event.stopPropagation();
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
+}
+
 // What had the keyboard may have gone from the page, a line of a table say: its keys are meant for the topmost page, too.
 window.addEventListener(
   "keydown",
   (event) => {
     const dialog = open.at(-1)?.firstChild;
-    if (!dialog || event.target !== document.body) return;
+    if (!dialog) return;
+    // The host hears of it before this, and undoes with the next frame where Alt is not held.
+    if (isUndo(event)) Object.defineProperty(event, "altKey", { value: true });
+    if (event.target !== document.body) return;
     event.stopImmediatePropagation();
     dialog.focus();
     if (!dialog.dispatchEvent(new KeyboardEvent("keydown", event))) event.preventDefault();
@@ -54,11 +66,12 @@ export function openDialog({ title, size = "full", onClose = () => {}, mayClose 
   cover.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Tab") keepFocus(event, dialog);
-    if (event.key === "Escape" && !event.defaultPrevented) leave();
+    if (event.key === "Escape" && !event.defaultPrevented && !composes(event)) leave();
   });
   for (const kind of ["keyup", "keypress", "paste", "copy", "cut", "wheel", "pointerdown", "contextmenu"]) {
     cover.addEventListener(kind, (event) => event.stopPropagation());
   }
+  for (const kind of ["dragenter", "dragover", "drop"]) cover.addEventListener(kind, refuseFiles);
   document.body.append(cover);
   open.push(cover);
   dialog.focus();

@@ -38,4 +38,7 @@ export function button(text, pressed, props = {}) {
   return el("button", { type: "button", class: `danlu-button ${more}`, text, on: { click: pressed, ...on }, ...rest });
 }
 
+/** Whether a key is for an input method: Enter and Escape end the word that is typed then, Chinese say. */
+export const composes = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
+
 style(new URL("theme.css", import.meta.url));

@@ -1,6 +1,7 @@
 // What is asked of Danlu's routes; see host/routes in the repository.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { word } from "./words.mjs";
 
 /** An answer that is an error; `status` is HTTP's. */
 export class Refused extends Error {
@@ -17,11 +18,18 @@ export function url(path, query = {}) {
   return api.apiURL(`/danlu/${path}${asked ? `?${asked}` : ""}`);
 }
 
+/** What a request gives; throws `Refused`, in plain words, where no server answers. */
+export function reached(asked) {
+  return asked.catch((error) => {
+    throw error.name === "AbortError" ? error : new Refused(0, word("server.silent"));
+  });
+}
+
 async function ask(path, options) {
-  const answer = await api.fetchApi(path, options);
+  const answer = await reached(api.fetchApi(path, options));
+  if (answer.ok) return reached(answer.json());
   const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, found.error ?? `${answer.status} ${answer.statusText}`);
-  return found;
+  throw new Refused(answer.status, found.error ?? `${answer.status} ${answer.statusText}`);
 }
 
 /** JSON of GET /danlu/`path`; `options`: of fetch, a `signal` say. Throws `Refused`. */
