@@ -52,17 +52,25 @@ function upTo(prompt, id, slot) {
   return { ...wanted, [END]: { class_type: "PreviewAny", inputs: { source: [id, slot] } } };
 }
 
-/** Resolves when the run of a prompt has ended: to whether it went well. */
-function ended(prompt) {
-  return new Promise((resolve) => {
-    const kinds = ["execution_success", "execution_error", "execution_interrupted"];
-    const heard = ({ type, detail }) => {
-      if (detail.prompt_id !== prompt()) return;
-      for (const kind of kinds) api.removeEventListener(kind, heard);
-      resolve(type === "execution_success");
-    };
-    for (const kind of kinds) api.addEventListener(kind, heard);
-  });
+/** Queues a prompt; resolves when its run has ended: to whether it went well. */
+async function ended(prompt) {
+  const kinds = ["execution_success", "execution_error", "execution_interrupted"];
+  // A quick run has ended before the answer is here that says which it is.
+  const ends = new Map();
+  let arrived;
+  const heard = ({ type, detail }) => {
+    ends.set(detail.prompt_id, type === "execution_success");
+    arrived?.();
+  };
+  for (const kind of kinds) api.addEventListener(kind, heard);
+  try {
+    const { prompt_id: id } = await api.queuePrompt(0, prompt);
+    say("info", word("dataset.running"));
+    while (!ends.has(id)) await new Promise((done) => (arrived = done));
+    return ends.get(id);
+  } finally {
+    for (const kind of kinds) api.removeEventListener(kind, heard);
+  }
 }
 
 /** Runs the graph up to this node. */
@@ -70,11 +78,7 @@ async function run(node) {
   const { output, workflow } = await app.graphToPrompt();
   const id = executionId(node);
   if (!output[id]) throw new Error(word("dataset.muted"));
-  let queued;
-  const end = ended(() => queued);
-  queued = (await api.queuePrompt(0, { output: upTo(output, id, Math.max(0, gives(node))), workflow })).prompt_id;
-  say("info", word("dataset.running"));
-  return end;
+  return ended({ output: upTo(output, id, Math.max(0, gives(node))), workflow });
 }
 
 async function open(node) {
@@ -90,7 +94,8 @@ async function open(node) {
     const resolution = node.widgets?.find(({ name }) => name === "resolution")?.value;
     await openDataset(about, { title: node.title, resolution });
   } catch (error) {
-    say("error", error.message, 12000);
+    // The host's own error says in `toString` alone what is wrong with a graph.
+    say("error", error.response ? String(error) : error.message, 12000);
   }
 }
 

@@ -6,7 +6,7 @@ import { style } from "./parts/dom.mjs";
 import { addPanel, executionId, nodeOf } from "./parts/graph.mjs";
 import { get } from "./parts/server.mjs";
 import { Panel } from "./grid/panel.mjs";
-import { gridOf, hear, stopped } from "./grid/store.mjs";
+import { again, gridOf, hear, stopped } from "./grid/store.mjs";
 
 const NODE = "DanluGrid";
 const HEIGHT = 240;
@@ -35,6 +35,10 @@ async function find(node) {
   }
 }
 
+function findAll() {
+  for (const node of nodesIn(root())) find(node);
+}
+
 function onCell({ detail }) {
   hear(detail);
   const isHere = !detail.workflow || detail.workflow === root().id;
@@ -47,6 +51,10 @@ app.registerExtension({
   setup() {
     style(new URL("grid/grid.css", import.meta.url));
     api.addEventListener("danlu.cell", onCell);
+    api.addEventListener("reconnected", () => {
+      again();
+      findAll();
+    });
     api.addEventListener("execution_error", ({ detail }) => {
       stopped(detail.prompt_id, detail.exception_message?.trim() || detail.exception_type);
     });
@@ -56,7 +64,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
-    const panel = new Panel();
+    const panel = new Panel(() => executionId(node) === undefined);
     addPanel(node, "danlu_grid", panel.element, HEIGHT);
     panels.set(node, panel);
     const before = node.onRemoved;
@@ -66,6 +74,6 @@ app.registerExtension({
     };
   },
   afterConfigureGraph() {
-    for (const node of nodesIn(root())) find(node);
+    findAll();
   },
 });

@@ -2,13 +2,13 @@
 import { word } from "../parts/words.mjs";
 
 // The server names these in English, as on its pictures.
-const KNOWN = { "no LoRA": "grid.base", before: "grid.before", truth: "grid.truth" };
+const KNOWN = new Map([["no LoRA", "grid.base"], ["before", "grid.before"], ["truth", "grid.truth"]]);
 
 export const axisName = (name) => word(`grid.axis.${name}`);
 
 export function valueName(axis, value) {
   if (value === null || value === undefined) return word("grid.any");
-  if (axis === "checkpoint") return KNOWN[value] ? word(KNOWN[value]) : value;
+  if (axis === "checkpoint") return KNOWN.has(value) ? word(KNOWN.get(value)) : value;
   if (axis === "prompt") return value || word("grid.no_prompt");
   return word(`grid.value.${axis}`, { value });
 }

@@ -12,7 +12,9 @@ const MOST = 400;
 const SIDE = 128;
 
 export class Panel {
-  constructor() {
+  /** `isGone`: whether its node is in no graph any more. */
+  constructor(isGone) {
+    this.isGone = isGone;
     this.text = el("span", { class: "danlu-grid-about" });
     this.button = button(word("grid.open_page"), () => this.open(), { class: "danlu-main", disabled: true });
     this.table = el("div", { class: "danlu-grid-small", on: { dblclick: (event) => this.open(event.target) } });
@@ -41,6 +43,8 @@ export class Panel {
   }
 
   changed(number) {
+    // A node in a subgraph is not told when another graph is opened.
+    if (this.isGone()) return this.remove();
     if (!this.grid.data) return;
     // The first picture tells how high cells are.
     if (number === undefined || !this.isSized) this.layOut();

@@ -14,8 +14,9 @@ const ARROWS = {
 };
 
 /**
- * `at`: the place to begin with; `roles`: which axes are columns and rows; `footer(cell)`: elements below the picture;
- * `key(event, cell, at)`: keys that mean more than here; `closed(at)`: called in the end.
+ * `places()`: which cell stands where, by now; `at`: the place to begin with; `roles`: which axes are columns and rows;
+ * `footer(cell)`: elements below the picture; `key(event, cell, at)`: keys that mean more than here; `closed(at)`:
+ * called in the end.
  */
 export function openSingle({ grid, places, roles, at, footer, key, closed }) {
   const zoom = new Zoom();
@@ -30,7 +31,7 @@ export function openSingle({ grid, places, roles, at, footer, key, closed }) {
   let here = { ...at };
   let which = 0;
 
-  const deaf = grid.listen((number) => (number === undefined || number === places.find(here)?.n) && show());
+  const deaf = grid.listen((number) => (number === undefined || number === places().find(here)?.n) && show());
   const sized = new ResizeObserver(() => window.place());
   sized.observe(stage);
   function ended() {
@@ -47,16 +48,16 @@ export function openSingle({ grid, places, roles, at, footer, key, closed }) {
   }
 
   function step(role, direction) {
-    const names = places.axes.map(({ name }) => name).filter((name) => (roles[name] ?? "rows") === role);
+    const names = places().axes.map(({ name }) => name).filter((name) => (roles[name] ?? "rows") === role);
     // The last axis of a heading goes first, as the digits of a number.
     for (const name of names.reverse()) {
-      const next = places.neighbour(here, name, direction);
+      const next = places().neighbour(here, name, direction);
       if (next) return go(next);
     }
   }
 
   function way({ name }) {
-    const [before, after] = [-1, 1].map((direction) => places.neighbour(here, name, direction));
+    const [before, after] = [-1, 1].map((direction) => places().neighbour(here, name, direction));
     const arrow = (next, text, key) => {
       const title = next ? word(key, { axis: axisName(name), value: valueName(name, next.at[name]) }) : "";
       return button(text, () => go(next), { disabled: !next, title, "aria-label": title || text });
@@ -67,7 +68,8 @@ export function openSingle({ grid, places, roles, at, footer, key, closed }) {
   }
 
   function show() {
-    const cell = places.find(here);
+    const cell = places().find(here);
+    if (!cell) return page.close(); // the grid is made anew without it
     const picture = cell.pictures[which];
     heading.textContent = cellName(cell);
     const text = picture ? "" : cell.why || word(`grid.state.${cell.state}`);
@@ -80,7 +82,7 @@ export function openSingle({ grid, places, roles, at, footer, key, closed }) {
       which = (which + 1) % cell.pictures.length;
       show();
     });
-    ways.replaceChildren(...places.axes.map(way), ...(several ? [several] : []));
+    ways.replaceChildren(...places().axes.map(way), ...(several ? [several] : []));
     foot.replaceChildren(...footer(cell));
   }
 
@@ -88,7 +90,7 @@ export function openSingle({ grid, places, roles, at, footer, key, closed }) {
     if (event.target instanceof HTMLInputElement) return;
     const arrow = !zoom.scale && !event.shiftKey && ARROWS[event.key];
     if (arrow) step(...arrow);
-    else if (!zoom.key(event) && !key(event, places.find(here), here)) return;
+    else if (!zoom.key(event) && !key(event, places().find(here), here)) return;
     event.preventDefault();
   });
   show();

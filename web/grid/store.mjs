@@ -28,7 +28,7 @@ class Grid {
       this.loading = undefined;
       if (!this.isStale) return;
       this.isStale = false;
-      this.load();
+      this.load().catch((error) => console.warn("Danlu:", error.message));
     });
     return this.loading;
   }
@@ -103,6 +103,12 @@ export async function loaded(id) {
 export function hear(event) {
   const grid = known.get(event.grid);
   if (grid && (grid.heard.size || grid.data)) grid.take(event);
+}
+
+/** After the connection was lost: what the page shows may be old. */
+export function again() {
+  const shown = [...known.values()].filter((grid) => grid.heard.size);
+  for (const grid of shown) grid.load().catch((error) => console.warn("Danlu:", error.message));
 }
 
 /** A queue item has ended. */

@@ -32,6 +32,7 @@ class CellView {
     this.element.danluView = this;
     this.element.addEventListener("focus", () => table.focused(this));
     this.window.image.addEventListener("error", () => this.say(word("grid.gone")));
+    this.window.image.addEventListener("load", () => this.say(""));
     this.refresh();
   }
 

@@ -39,14 +39,17 @@ class View {
   }
 
   closed() {
+    this.asked = undefined;
     this.deaf();
     this.table.remove();
   }
 
   /** Shows a grid; the one before is forgotten. */
   async open(id, number) {
+    const asked = (this.asked = {});
     try {
       const grid = await loaded(id);
+      if (this.asked !== asked) return; // closed, or another one was chosen
       this.deaf();
       Object.assign(this, { grid, pair: [undefined, undefined], pages: {}, roles: usualRoles(grid.data) });
       this.deaf = grid.listen((changed) => this.changed(changed));
@@ -227,7 +230,7 @@ class View {
   single(at) {
     this.inner = openSingle({
       grid: this.grid,
-      places: this.places,
+      places: () => this.places,
       roles: this.roles,
       at,
       footer: (cell) => [...this.about(cell), ...this.actions(cell)],

@@ -146,6 +146,10 @@ class Chart {
       if (drag && drag[1] - drag[0] >= LEAST_DRAG) this.#zoom = drag.map((each) => this.#frame.x.value(each));
       this.changed();
     });
+    canvas.addEventListener("pointercancel", () => {
+      this.#drag = undefined;
+      this.#again();
+    });
     canvas.addEventListener("dblclick", () => this.#whole());
   }
 

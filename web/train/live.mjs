@@ -68,7 +68,10 @@ function onEnd(event) {
 async function showLast(node, id) {
   if (typeof id !== "string" || !/^[0-9a-f]{24}$/.test(id)) return;
   try {
-    show(node, await runOf(id).load());
+    const run = await runOf(id).load();
+    // Meanwhile it may have begun another one, or gone.
+    if (panelOf(node)?.run?.live || executionId(node) === undefined) return;
+    show(node, run);
     await seeLast(node);
   } catch (error) {
     if (error.status !== 404) lost(error);
@@ -81,9 +84,11 @@ export function restore() {
 }
 
 async function restored() {
-  const nodes = [...trainers()];
-  if (!nodes.length) return;
+  if (trainers().next().done) return;
+  const before = turns;
   const { now } = await get("train");
+  if (turns !== before) return restored(); // an answer from before a run began or ended
+  const nodes = [...trainers()];
   const busy = now ? nodeFor(now) : undefined;
   for (const run of runs()) if (run.id !== now?.run) run.end();
   for (const node of nodes) {
@@ -136,6 +141,8 @@ export function onExecuted(node, output) {
 }
 
 let ready = false;
+/** How many runs have begun and ended. */
+let turns = 0;
 
 /** Once there is a graph. */
 export function start() {
@@ -145,6 +152,7 @@ export function start() {
 
 // At once: the host complains of events that nobody has asked for, and they may come before there is a graph.
 const taken = { run: onRun, step: onStep, checkpoint: heard("checkpoint"), end: onEnd, cell: onCell };
+for (const name of ["run", "end"]) api.addEventListener(`danlu.${name}`, () => (turns += 1));
 for (const [name, take] of Object.entries(taken)) {
   api.addEventListener(`danlu.${name}`, (event) => ready && take(event));
 }

@@ -1,7 +1,7 @@
 // What a node shows of the run that it trains: chart, numbers, the newest test picture, and what the trainer says.
 import { makeChart } from "../parts/chart.mjs";
 import { button, el, style } from "../parts/dom.mjs";
-import { addPanel } from "../parts/graph.mjs";
+import { addPanel, executionId } from "../parts/graph.mjs";
 import { word } from "../parts/words.mjs";
 import { chartOptions, curvesOf } from "./curves.mjs";
 import { makeNumbers } from "./numbers.mjs";
@@ -78,6 +78,8 @@ class Panel {
   }
 
   #changed() {
+    // A node in a subgraph is not told when another graph is opened.
+    if (executionId(this.node) === undefined) return this.close();
     const { run } = this;
     this.name.textContent = this.name.title = run.name;
     this.state.textContent = run.live ? word("train.live") : "";
