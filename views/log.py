@@ -46,8 +46,12 @@ def _points(store: RunStore) -> list[tuple[int, float, float, float]]:
 
 def _number(value: Any) -> float | None:
     """None for what JSON has no number for."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def _note(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {"after": line.get("after"), "note": str(line["note"])}
+    after = line.get("after")
+    return {"after": after if isinstance(after, int) else None, "note": str(line["note"])}

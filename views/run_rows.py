@@ -221,7 +221,7 @@ def _lines_at(file: IO[bytes], place: int, length: int) -> list[Line]:
         try:
             values = json.loads(line)
             step, loss = int(values["step"]), float(values["loss"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
         if math.isfinite(loss):
             found.append((step, loss))

@@ -164,8 +164,12 @@ def _response(found: Any) -> Any:
         return web.FileResponse(found.path, headers=found.headers)
     if isinstance(found, Content):
         return web.Response(body=found.body, content_type=found.kind, headers=found.headers)
-    # No number of ours is worth an answer that browsers cannot read.
-    return web.Response(text=json.dumps(found, allow_nan=False), content_type="application/json")
+    try:
+        text = json.dumps(found, allow_nan=False)
+    except ValueError as error:
+        # No number of ours is worth an answer that browsers cannot read.
+        raise DanluError(f"What was asked for cannot be told as JSON: {error}") from error
+    return web.Response(text=text, content_type="application/json")
 
 
 def _error(status: int, error: Exception) -> Any:

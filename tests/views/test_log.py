@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from danlu.tests.runs.toy_runs import STEPS, request, train
 from danlu.training.curves import smoothed
 from danlu.training.runs.store import RunStore
@@ -58,6 +60,19 @@ def test_lines_that_are_no_steps_are_passed_over(tmp_path: Path) -> None:
     assert [point[0] for point in found["points"]] == [1, 3]
     assert found["validation"] == {"held_out": [], "trained": [(0, 0.5)]}
     assert found["notes"] == [{"after": 3, "note": "another caption"}]
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("odd", ["NaN", "1e400", "-1", "1" + "0" * 400, "null", "[1]", '"x"', "2.0"])
+def test_odd_numbers_of_a_run_from_elsewhere(odd: str, tmp_path: Path) -> None:
+    store = written(tmp_path, [0.5, 0.7])
+    with store.log.path.open("a", encoding="utf-8") as file:
+        file.write(f'{{"step": {odd}, "loss": 0.5}}\n{{"note": "a", "after": {odd}}}\n')
+    with store.validation.path.open("a", encoding="utf-8") as file:
+        file.write(f'{{"step": {odd}, "trained": [0.5]}}\n{{"step": 2, "trained": [0.5], "held_out": [{odd}]}}\n')
+    found = run_log(store, 0, 100)
+    assert [point[0] for point in found["points"]] == [1, 2] and found["validation"]["trained"] == [(2, 0.5)]
+    assert found["notes"][0]["note"] == "a"
     json.dumps(found, allow_nan=False)
 
 

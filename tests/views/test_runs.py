@@ -239,6 +239,22 @@ def test_odd_things_in_the_folders(runs: Runs) -> None:
     assert runs.trashed()["runs"][-1]["gone"] == 0.0
 
 
+@pytest.mark.parametrize("odd", ["NaN", "1e400", "1" + "0" * 400, "null", "[1]", '"x"'])
+def test_odd_numbers_in_the_files_of_a_run(odd: str, runs: Runs) -> None:
+    train(asked(runs.folder, 4))
+    row = only(runs)
+    folder = runs.folder / row["id"]
+    (folder / "finished.json").write_text(f'{{"step": {odd}, "asked": 4}}', encoding="utf-8")
+    (folder / "name.json").write_text(f'{{"name": "mine", "used": {odd}}}', encoding="utf-8")
+    (folder / "session.json").write_text(f'{{"steps": {odd}, "state": "ended"}}', encoding="utf-8")
+    (folder / "workflow.json").write_text(f'{{"nodes": [{odd}]}}', encoding="utf-8")
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(f'{{"step": {odd}, "loss": 0.5}}\n{{"step": 9, "loss": {odd}}}\n')
+    listed, graph = only(runs), runs.graph(row["id"])
+    json.dumps([listed, graph], allow_nan=False)
+    assert listed["id"] == row["id"] and listed["curve"] and graph["prompt"] == GRAPHS["prompt"]
+
+
 def test_export(runs: Runs) -> None:
     train(asked(runs.folder, 4))
     run = only(runs)["id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 SHORT_ID = 8
@@ -12,8 +13,9 @@ def name_and_use(folder: Path) -> tuple[str, float]:
     """(what the user calls the run in `folder`, when it was last used in seconds since the epoch)"""
     try:
         found = json.loads((folder / "name.json").read_text(encoding="utf-8"))
-        return str(found["name"]), float(found["used"])
-    except (OSError, ValueError, KeyError, TypeError):
+        name, used = str(found["name"]), float(found["used"])
+        return name, used if math.isfinite(used) else 0.0
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return folder.name, 0.0
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+LAST_STEP = 10**9
+
 
 class RunLog:
     def __init__(self, path: Path) -> None:
@@ -41,8 +43,8 @@ class RunLog:
         self.append({"note": text, "after": step})
 
     def steps(self, until: int | None = None) -> list[dict[str, Any]]:
-        """A line for each step from 1 to `until`, in order."""
-        found = {line["step"]: line for line in self._lines() if "step" in line}
+        """A line for each step from 1 to `until`, in order; odd lines, of a run from elsewhere say, are none."""
+        found = {line["step"]: line for line in self._lines() if _is_step(line.get("step"))}
         return [line for step, line in sorted(found.items()) if until is None or step <= until]
 
     def notes(self) -> list[dict[str, Any]]:
@@ -58,3 +60,7 @@ class RunLog:
                 continue
             if isinstance(values, dict):
                 yield values
+
+
+def _is_step(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LAST_STEP

@@ -58,7 +58,7 @@ def read_session(run: Path) -> Session | None:
         found = json.loads((run / "session.json").read_text(encoding="utf-8"))
         why, base, dataset = (str(found.get(name, ""))[:LONGEST] for name in ("why", "base", "dataset"))
         return Session(int(found["steps"]), str(found["state"]), why, base, dataset, int(found.get("pictures", 0)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -99,6 +99,7 @@ def read_graph(run: Path, kind: str) -> dict[str, Any] | None:
         if path.stat().st_size > LARGEST_GRAPH:
             return None
         found = json.loads(path.read_bytes())
+        json.dumps(found, allow_nan=False)  # else no page could read it
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

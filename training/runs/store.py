@@ -263,7 +263,7 @@ class RunStore:
         try:
             found = _read(self.folder / "finished.json")
             return Finish(int(found["step"]), int(found["asked"]), bool(found.get("early")))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def reached(self, steps: int) -> int | None:

@@ -48,7 +48,11 @@ def _mean(value: Any) -> float | None:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, (int, float)) for each in values):
         return None
-    return fmean(values) if isinstance(value, list) else value
+    try:
+        mean = fmean(values)
+    except OverflowError:
+        return None
+    return mean if isinstance(value, list) else value
 
 
 def validation_of(store: RunStore, until: int | None = None) -> dict[str, list[tuple[int, float]]]:
