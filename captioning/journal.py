@@ -25,6 +25,8 @@ from .text_files import BINARY, sha
 
 FOLDER = ".captions"
 WRITE, UNDO = "write", "undo"
+LAST_TIME = 1e10
+"""Seconds since 1970, in the year 2286: some systems know no later day."""
 
 
 class Watcher(Protocol):
@@ -219,6 +221,8 @@ def _entry(line: bytes) -> Entry | None:
         return None
     known = {name: values[name] for name in _TYPES if name in values}
     if not all(isinstance(value, _TYPES[name]) for name, value in known.items()):
+        return None
+    if not 0 <= known.get("time", 0) <= LAST_TIME:
         return None
     parts = values.get("parts")
     texts = {k: v for k, v in parts.items() if isinstance(v, str)} if isinstance(parts, dict) else {}

@@ -189,7 +189,7 @@ def _read(folder: Path, name: str) -> Aside | None:
         if not files or not math.isfinite(when):
             return None
         return Aside(name, folder, str(values["name"]), when, files, known)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # DanluError is a ValueError
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):  # DanluError is a ValueError
         return None
 
 

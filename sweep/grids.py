@@ -102,8 +102,8 @@ class GridStore:
 
     def heads(self) -> list[Head]:
         """Of all grids, the one begun last first."""
-        found = (_head(file, file.stat().st_mtime_ns) for file in self._files())
-        return sorted((head for head in found if head), key=lambda head: head.begun, reverse=True)
+        found = [head for file in self._files() if (head := _head(file, _changed(file)))]
+        return sorted(found, key=lambda head: head.begun, reverse=True)
 
     def marks(self, id: str) -> Marks:
         try:
@@ -138,11 +138,19 @@ class GridStore:
         return [file for file in self.folder.glob("*.json") if _ID.fullmatch(file.stem)]
 
     def _forget_oldest(self) -> None:
-        files = sorted(self._files(), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        files = sorted(self._files(), key=_changed, reverse=True)
         for file in files[MOST_GRIDS:]:
             if not self.marks(file.stem).pinned:
                 file.unlink(missing_ok=True)
                 self._marks(file.stem).unlink(missing_ok=True)
+
+
+def _changed(file: Path) -> int:
+    """0: it was forgotten in this very moment."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _cell(found: dict[str, Any]) -> PlannedCell:

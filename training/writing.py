@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def packed(header: Mapping[str, Any], metadata: Mapping[str, str], data: bytes) 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Written beside, synced, then renamed: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # A page and a node may write the same file at once.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -64,4 +66,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode())
+    """Bytes of a file's name that are no text are escaped, as JSON has it."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))

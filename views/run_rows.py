@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -24,6 +26,10 @@ POINTS = 32
 """Of a curve that is a finger's breadth wide."""
 SHORT, PIECE, TAIL = 16 * 1024, 1024, 8 * 1024
 """Bytes: of a log that is read whole; of another one, that a point is the mean of, and that its last line lies in."""
+HIGHEST = 1e300
+"""Higher losses of a run from elsewhere have no mean."""
+JUST_NOW = 2_000_000_000
+"""Nanoseconds: a second change within the clock's tick of a file system would not show."""
 WATCHED = (".", "checkpoints", "states", "pins", "log.jsonl")
 """Of a run: every change in it changes the time of one of these."""
 
@@ -101,10 +107,14 @@ def _why(files: Files, state: str) -> str:
 def _files(store: RunStore) -> Files:
     stamp = tuple(_stamp(store.folder / name) for name in WATCHED)
     known = _known.get(store.folder)
-    if known is None or known[0] != stamp:
-        # The stamp is from before: what changes meanwhile is seen the next time.
-        known = _known[store.folder] = stamp, _read(store)
-    return known[1]
+    if known and known[0] == stamp:
+        return known[1]
+    # The stamp is from before: what changes meanwhile is seen the next time.
+    settled = time.time_ns() - max(modified for modified, _ in stamp) > JUST_NOW
+    found = _read(store)
+    if settled:
+        _known[store.folder] = stamp, found
+    return found
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -184,7 +194,8 @@ def _stats(folder: str | Path) -> Iterator[os.stat_result]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _stats(entry.path)
             elif entry.is_file(follow_symlinks=False):
-                yield entry.stat(follow_symlinks=False)
+                with suppress(FileNotFoundError):  # what is being written goes by another name in a moment
+                    yield entry.stat(follow_symlinks=False)
 
 
 def _curve(log: Path) -> tuple[list[float], int]:
@@ -221,8 +232,8 @@ def _lines_at(file: IO[bytes], place: int, length: int) -> list[Line]:
         try:
             values = json.loads(line)
             step, loss = int(values["step"]), float(values["loss"])
-        except (ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
-        if math.isfinite(loss):
+        if abs(loss) <= HIGHEST:
             found.append((step, loss))
     return found

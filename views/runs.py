@@ -112,10 +112,9 @@ class Runs:
 
     def archive(self, run: str, name: str) -> Path:
         """A file of `export`: none of another run or from elsewhere."""
-        path = self.exports / name
-        wanted = re.compile(rf".+-{run[:SHORT_ID]}(-\d+)?\.zip")
-        plain = ID.fullmatch(run) and wanted.fullmatch(name) and not set("/\\\0") & set(name)
-        if not plain or not path.is_file() or path.is_symlink():
+        wanted = rf"[^/\\:\0]+-{re.escape(run[:SHORT_ID])}(-\d+)?\.zip"
+        path = self.exports / name if ID.fullmatch(run) and re.fullmatch(wanted, name) else None
+        if path is None or not path.is_file() or path.is_symlink():
             raise NotFound("There is no such file (any more). Export the run once more.")
         return path
 

@@ -247,6 +247,18 @@ def test_a_forged_journal_that_goes_in_circles(tmp_path: Path) -> None:
     assert "1 text left alone" in save(captioned(load(folder))).text()
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1.0, 10**400])
+def test_a_forged_journal_of_no_time(tmp_path: Path, odd: float) -> None:
+    from dataclasses import replace
+
+    folder = make(tmp_path / "set", {"a": None})
+    save(captioned(load(folder)))
+    journal = Journal(folder)
+    (entry,) = journal.entries()
+    journal.append([replace(entry, id="x/1", run="x", time=odd)])
+    assert journal.entries() == [entry]
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, at: int, error: int) -> None:
     real, calls = getattr(os, name), 0
 

@@ -165,6 +165,8 @@ REFUSED: dict[str, tuple[Callable[[Parts], Parts], str]] = {
         "checkpoints/000004",
     ),
     "a manifest that is none": (lambda p: signed({**p, "manifest.json": b"[]"}), "manifest cannot be read"),
+    "a manifest without a bottom": (lambda p: signed({**p, "manifest.json": b"[" * 99999}), "manifest.json: maximum"),
+    "an index without a bottom": (lambda p: {**p, "index.json": b"[" * 99999}, "index cannot be read"),
     "a newer format": (lambda p: with_index(p, lambda i: i.update(format=2)), "newer Danlu"),
 }
 

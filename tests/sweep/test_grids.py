@@ -74,3 +74,10 @@ def test_equal_graphs_are_one_grid() -> None:
     assert one == grid_id("w", "5", "cats", "shared", ["a", "b"])
     others = {grid_id("w", "6", "cats", "shared", ["a", "b"]), grid_id("w", "5", "cats", "shared", ["a"])}
     assert one not in others and len(others) == 2 and json.dumps(one)
+
+
+def test_one_that_is_forgotten_meanwhile(store: GridStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(ID, NOTE)
+    gone = store.folder / f"{'0' * 24}.json"
+    monkeypatch.setattr(GridStore, "_files", lambda self: [gone, self.folder / f"{ID}.json"])
+    assert [head.id for head in store.heads()] == [ID]

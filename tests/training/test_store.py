@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from safetensors import safe_open
 
 from danlu.training.formats import FileNames
 from danlu.training.loop import StepLog
-from danlu.training.runs.store import RunHandle, RunStore, run_id, write_atomically
+from danlu.training.runs.store import RunHandle, RunStore, run_id
+from danlu.training.writing import write_atomically, write_json
 
 TENSORS = {"a.lora_up.weight": torch.randn(4, 2), "a.alpha": torch.tensor(2.0)}
 
@@ -41,6 +43,27 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == [path]
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_two_threads_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, replace, others = tmp_path / "file", os.replace, list[threading.Thread]()
+
+    def replace_late(source: Path, goal: Path) -> None:
+        if not others:
+            others.append(threading.Thread(target=write_atomically, args=(path, b"theirs")))
+            others[0].start()
+            others[0].join()
+            assert path.read_bytes() == b"theirs"
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", replace_late)
+    write_atomically(path, b"ours")
+    assert path.read_bytes() == b"ours" and list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    write_json(tmp_path / "file", {"name": "caf\udce9 猫"})
+    assert json.loads((tmp_path / "file").read_text(encoding="utf-8")) == {"name": "caf\udce9 猫"}
 
 
 def test_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

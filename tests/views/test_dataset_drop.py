@@ -216,8 +216,12 @@ def test_a_list_of_a_stranger_brings_nothing_from_elsewhere(tmp_path: Path, cats
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"files": 3}', '{"name": "x", "time": 0, "files": [["."]]}', "[" * 9999]
-)
+    "text",
+    [
+        "", "[]", "{}", '{"files": 3}', '{"name": "x", "time": 0, "files": [["."]]}', "[" * 9999,
+        '{"name": "x", "time": 1%s, "files": [[".", "x.png"]]}' % ("0" * 400),
+    ],
+)  # fmt: skip
 def test_broken_lists_are_none(cats: Path, text: str) -> None:
     home = cats / ".danlu" / "dropped" / "20260101-000000-abcdef-0"
     home.mkdir(parents=True)

@@ -16,6 +16,7 @@ from danlu.errors import DanluError
 from danlu.tests.doctor.test_faces import FACE, PORTRAIT
 from danlu.tests.views import dataset_sets as sets
 from danlu.training.jobs import EncodeOptions, plan
+from danlu.views.dataset import trainer
 from danlu.views.dataset.faces import faces
 from danlu.views.dataset.open import Opened, Store
 from danlu.views.dataset.trainer import Training, trainer_view
@@ -122,6 +123,17 @@ def test_roles_are_looked_at_apart_and_weights_are_repeats(cats: Path, tmp_path:
     assert found["resolutions"]["validation"] == [64] != found["resolutions"]["train"]
     epochs = {(b["role"], tuple(b["size"])): b["epoch"] for b in found["buckets"]}
     assert epochs["train", (64, 64)] == 3 and epochs["validation", (64, 64)] == 1
+
+
+def test_a_picture_that_is_dropped_meanwhile(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_role = trainer._of
+
+    def dropping(*given: Any) -> Any:
+        opened.dropped |= {0}
+        return of_role(*given)
+
+    monkeypatch.setattr(trainer, "_of", dropping)
+    assert view(opened)["total"] == len(SIZES) and view(opened)["total"] == len(SIZES) - 1
 
 
 def test_a_resolution_that_is_none(opened: Opened) -> None:

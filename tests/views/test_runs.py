@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from danlu.training.reporter import Command, StepReport
 from danlu.training.request import TrainRequest
 from danlu.training.runs.session import FAILED, RUNNING, STOPPED, Origin
 from danlu.training.runs.store import RunStore
+from danlu.views import run_rows
 from danlu.views.errors import Busy, NotFound
 from danlu.views.run_rows import FINISHED, POINTS
 from danlu.views.runs import Runs
@@ -277,8 +279,9 @@ def test_only_files_of_that_run_are_given(runs: Runs, tmp_path: Path) -> None:
         if name != file:
             with pytest.raises(NotFound):
                 runs.archive(run, name)
-    with pytest.raises(NotFound):
-        runs.archive("." * 24, file)
+    for odd in ("." * 24, "(" * 24):
+        with pytest.raises(NotFound):
+            runs.archive(odd, file)
 
 
 def fake(folder: Path, number: int, lines: int) -> None:
@@ -298,6 +301,8 @@ def fake(folder: Path, number: int, lines: int) -> None:
         (run / f"{name}.json").write_text(text)
     line = '{"step": %d, "loss": %f, "learning_rate": 0.0001, "grad_norm": 1.0, "rows": [["0123456789ab", 0.5, 0.1]]}\n'
     (run / "log.jsonl").write_text("".join(line % (step, 1 - step / lines) for step in range(1, lines + 1)))
+    for path in (run, *run.iterdir()):  # what was written just now is read again
+        os.utime(path, (1e9 + number, 1e9 + number))
 
 
 def test_hundreds_of_runs(runs: Runs) -> None:
@@ -338,3 +343,41 @@ def test_long_lines(runs: Runs) -> None:
     log.write_text("".join(json.dumps({"step": s, "loss": 2.0, "rows": rows}) + "\n" for s in range(1, 201)))
     row = only(runs)
     assert row["curve"] == [2.0] * POINTS and row["step"] == 200
+
+
+def test_a_second_change_within_a_tick_of_the_clock(runs: Runs) -> None:
+    fake(runs.folder, 1, 10)
+    folder = runs.folder / f"{1:024x}"
+    (folder / "name.json").write_text('{"name": "first", "used": 1}')
+    os.utime(folder)
+    before = folder.stat()
+    assert only(runs)["name"] == "first"
+    (folder / "name.json").write_text('{"name": "second", "used": 1}')
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert only(runs)["name"] == "second"
+
+
+def test_a_file_that_is_being_written(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(runs.folder, 1, 10)
+    row = only(runs)
+    real = os.scandir
+
+    def renamed_meanwhile(path: Any) -> Any:
+        with real(path) as found:
+            entries = list(found)
+        for entry in entries:
+            if entry.name.endswith(".tmp"):
+                os.unlink(entry.path)
+        return nullcontext(entries)
+
+    (runs.folder / row["id"] / "checkpoints" / "000010.safetensors.1.tmp").touch()
+    monkeypatch.setattr(run_rows.os, "scandir", renamed_meanwhile)
+    assert only(runs) == row
+
+
+@pytest.mark.parametrize("line", ["[" * 9000, '{"step": 1, "loss": 1e308}\n{"step": 2, "loss": 1e308}'])
+def test_lines_from_elsewhere_that_are_too_much(line: str, runs: Runs) -> None:
+    fake(runs.folder, 1, 10)
+    log = runs.folder / f"{1:024x}" / "log.jsonl"
+    log.write_text(f'{line}\n{{"step": 3, "loss": 0.5}}\n')
+    assert only(runs)["curve"] == [0.5] and RunStore(log.parent).log.steps(3)[-1]["step"] == 3

@@ -56,7 +56,7 @@ class RunLog:
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 values = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(values, dict):
                 yield values

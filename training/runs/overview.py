@@ -129,7 +129,7 @@ def readable(store: RunStore) -> list[str]:
             continue
         try:
             _read(store, file)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problems.append(f"{file.relative_to(store.folder)}: {error}")
     return problems
 

@@ -181,7 +181,7 @@ def _parsed(raw: bytes) -> _Index:
         files = {str(name): _File(int(f["size"]), str(f["sha256"])) for name, f in found["files"].items()}
         index = _Index(str(found["id"]), str(found["name"]), files)
         version = int(found["format"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _refused("its index cannot be read") from error
     if version > FORMAT:
         raise DanluError("This run was exported by a newer Danlu: update this one.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...captioning.trainer_view import Counter as Tokens
@@ -40,6 +40,7 @@ def trainer_view(
 
     Raises DanluError for a resolution that is none.
     """
+    opened = replace(opened)  # as it is in this moment: pictures may be dropped meanwhile
     numbers = opened.numbers()
     sizing = _Sizing(opened, numbers, training)
     if bucket:
