@@ -13,13 +13,13 @@ from ..errors import DanluError
 from ..sweep.grids import GridNote, GridStore, Head, Marks, PlannedCell
 from ..sweep.store import CellStore
 from .errors import NotFound
+from .kept import Kept
 
 AXES = ("checkpoint", "strength", "prompt", "seed", "picture")
 SIDES = (64, 128, 256, 512, 1024)
 """Pixels of the longer side that small pictures come in: few, so that they are made once."""
-REMEMBERED = 1000
-"""Small pictures in memory; about 20 kB each at the usual 256 pixels."""
 MOST_LISTED = 100
+_kept = Kept()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,11 @@ class Grids:
         file = self.file(id, number, picture)
         fitting = next((known for known in SIDES if known >= side), SIDES[-1])
         stat = file.stat()
-        return _small(file, stat.st_mtime_ns, stat.st_size, fitting)
+        key = (file, stat.st_mtime_ns, stat.st_size, fitting)
+        content = _kept.get(key)
+        if content is None:
+            _kept.put(key, content := _small(file, fitting))
+        return content
 
     def pin(self, id: str, number: int, pinned: bool) -> Marks:
         self.cell(id, number)
@@ -167,8 +171,7 @@ def _size(file: Path, _changed: int, _bytes: int) -> tuple[int, int]:
         return picture.size
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _small(file: Path, _changed: int, _bytes: int, side: int) -> bytes:
+def _small(file: Path, side: int) -> bytes:
     buffer = io.BytesIO()
     with _opened(file) as picture:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from danlu.dataset.scan import load_folder
 from danlu.errors import DanluError
 from danlu.tests.captioning.caption_sets import Quiet, captioned
 from danlu.tests.views import dataset_sets as sets
+from danlu.views.dataset import open as open_
 from danlu.views.dataset.changes import apply, plan, replacing, tag_change, told
+from danlu.views.dataset.dropping import drop, restore
 from danlu.views.dataset.open import Opened, Store
 from danlu.views.dataset.pages import Wanted, page, summary
 from danlu.views.dataset.saving import Edit, edit_captions
@@ -130,6 +133,27 @@ def test_two_pages_at_once(cats: Path, opened: Opened) -> None:
     (cats / "1.txt").write_text("by hand")
     with pytest.raises(Busy):
         edit(opened, (0, "third", "second"))
+
+
+def test_a_picture_that_another_page_has_dropped(cats: Path, opened: Opened) -> None:
+    other, before = sets.opened(cats, trigger="ohwx"), texts(cats)
+    drop(other, [0], places(other))
+    change = replacing(opened, "hat", "cap", False, False, False)
+    found = plan(opened, change, None, places(opened))
+    assert [edit.n for edit in found.edits] == [1]
+    with pytest.raises(DanluError, match="not there any more"):
+        edit(opened, (0, "green", "red, hat"))
+    restore(other, ["1.png"], places(other))
+    assert texts(cats) == before, "nothing lay where the caption belongs"
+
+
+def test_whoever_waits_too_long_is_told(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_, "PATIENCE", 0.05)
+    with ThreadPoolExecutor(1) as elsewhere, opened.changing():
+        work = elsewhere.submit(edit, opened, (0, "green", "red, hat"))
+        with pytest.raises(Busy, match="is being changed"):
+            work.result(timeout=30)
+    assert edit(opened, (0, "green", "red, hat"))["written"] == 1
 
 
 def test_a_page_shows_what_somebody_has_written_since(cats: Path, opened: Opened) -> None:
@@ -344,7 +368,8 @@ def test_2000_captions_are_written_in_a_time_that_grows_with_their_number(tmp_pa
         dataset = sets.many(count, tmp_path / str(count))
         dataset.folder.mkdir()
         for picture in dataset.pictures:
-            (dataset.folder / f"{picture.path.stem}.txt").write_text(picture.body)
+            picture.path.touch()
+            picture.path.with_suffix(".txt").write_text(picture.body)
         opened, start = Store().put(dataset), time.thread_time()
         change = replacing(opened, "cat", "dog", False, False, False)
         assert apply(opened, change, None, places(opened), planned(opened, change)["plan"])["changed"] == count
@@ -355,7 +380,9 @@ def test_2000_captions_are_written_in_a_time_that_grows_with_their_number(tmp_pa
 
 
 def test_2000_captions_at_once(tmp_path: Path) -> None:
-    opened = Store().put(sets.many(2000, tmp_path / "cats"))
+    opened = Store().put(sets.many(2000, tmp_path))
+    for picture in opened.now:
+        picture.path.touch()
     start = time.thread_time()
     found = planned(opened, replacing(opened, "cat", "dog", False, False, False))
     assert (found["changed"], len(found["differences"])) == (2000, 200)

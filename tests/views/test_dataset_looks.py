@@ -16,6 +16,7 @@ from danlu.tests.views import dataset_sets as sets
 from danlu.views.dataset import looks
 from danlu.views.dataset.open import Opened
 from danlu.views.errors import NotFound
+from danlu.views.kept import Kept
 
 
 def seen(shown: looks.Shown) -> Image.Image:
@@ -67,7 +68,7 @@ def test_made_once_until_the_file_changes(pairs: Opened, monkeypatch: pytest.Mon
 
 
 def test_the_memory_of_small_ones_is_bounded() -> None:
-    kept = looks.Kept(most=100)
+    kept = Kept(most=100)
     for number in range(20):
         kept.put((number,), b"x" * 30)
         kept.get((17,))

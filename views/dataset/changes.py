@@ -109,7 +109,7 @@ def told(opened: Opened, planned: Planned) -> dict[str, Any]:
 
 def apply(opened: Opened, change: Change, only: Collection[int] | None, places: Places, name: str) -> dict[str, Any]:
     """Does what a dry run of this name has shown. Raises Busy where that would be something else by now."""
-    with opened.lock:
+    with opened.changing():
         planned = plan(opened, change, only, places)
         if planned.name != name:
             raise Busy("Captions have changed since this was planned. Look at the differences again.")

@@ -27,7 +27,7 @@ def drop(opened: Opened, numbers: Sequence[int], places: Places) -> dict[str, An
     """Raises DanluError, and moves nothing, where one of them cannot be moved."""
     if len(numbers) > MOST:
         raise DanluError(f"More than {MOST:,} pictures at a time are not moved.")
-    with opened.lock:
+    with opened.changing():
         editing = Editing.of(opened, places)
         wanted = _with_doubles(opened, numbers)
         for n in wanted:
@@ -45,7 +45,7 @@ def drop(opened: Opened, numbers: Sequence[int], places: Places) -> dict[str, An
 
 def restore(opened: Opened, names: Sequence[str], places: Places) -> dict[str, Any]:
     """`names`: keys of what was dropped, or names of pictures, of which the newest counts."""
-    with opened.lock:
+    with opened.changing():
         known = _known(opened)
         found = [_named(known, name) for name in dict.fromkeys(names)]
         numbers: set[int] = set()

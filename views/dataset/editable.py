@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 from ...captioning.places import TABLES, TEXT_SUFFIXES, Place, Places, places_of
@@ -32,6 +33,8 @@ class Editing:
         place, picture = self.places[opened.part_of[n]], opened.now[n]
         if not place.beside:
             return HIDDEN
+        if not os.path.lexists(picture.path):
+            return "The picture is not there any more"
         file = picture.text_file
         if n in opened.twins and not (file and file.name in TABLES):
             return "Another picture has the same name, and so the same caption file: rename one of them"

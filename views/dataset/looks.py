@@ -7,8 +7,6 @@ where it lies in the dataset's own folder and is of a kind that browsers show.
 from __future__ import annotations
 
 import io
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +18,11 @@ from ...dataset.masks import open_mask
 from ...dataset.model import Picture
 from ...errors import DanluError
 from ..errors import NotFound
+from ..kept import Kept
 from .open import Opened
 
 SIDES = (128, 256, 512, 1024)
 """Of thumbnails, so that there are few versions of each."""
-KEPT_BYTES = 64 << 20
 QUALITY, FULL_QUALITY = 82, 92
 BROWSERS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
 VIDEOS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
@@ -37,29 +35,6 @@ class Shown:
     kind: str
     content: bytes = b""
     file: Path | None = None
-
-
-class Kept:
-    """The bytes of the last thumbnails, up to so many; safe to use from several threads."""
-
-    def __init__(self, most: int = KEPT_BYTES) -> None:
-        self.size = 0
-        self._most = most
-        self._lock = threading.Lock()
-        self._found: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
-
-    def get(self, key: tuple[object, ...]) -> bytes | None:
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-            return self._found.get(key)
-
-    def put(self, key: tuple[object, ...], content: bytes) -> None:
-        with self._lock:
-            self.size += len(content) - len(self._found.pop(key, b""))
-            self._found[key] = content
-            while self.size > self._most:
-                self.size -= len(self._found.popitem(last=False)[1])
 
 
 _kept = Kept()

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...dataset.listing import folded
 from ...dataset.model import Dataset, Picture
-from ..errors import NotFound
+from ..errors import Busy, NotFound
 
 KEPT = 32
 """Datasets; the one that nobody has asked for the longest goes first."""
+PATIENCE = 10.0
+"""Seconds to wait for somebody else who changes the same."""
 Stamp = tuple[int, int]
 """Time of the last change in nanoseconds, and length, of a file."""
 
@@ -47,6 +51,17 @@ class Opened:
     """Goes up with each change."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held while something is changed."""
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Nobody else changes it for the time of the context. Raises Busy where somebody takes long: requests wait in
+        threads that all share."""
+        if not self.lock.acquire(timeout=PATIENCE):
+            raise Busy("This dataset is being changed. Try again in a moment.")
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     def numbers(self) -> list[int]:
         """Of the pictures that are there."""

@@ -20,12 +20,10 @@ from ...dataset.model import Dataset, Picture, listed
 from ...errors import DanluError
 from ..errors import Busy
 from .editable import Editing, format_of
-from .open import Opened, stamp
+from .open import PATIENCE, Opened, stamp
 from .pages import items
 from .rereading import put_bodies, reread, with_body
 
-PATIENCE = 10.0
-"""Seconds to wait for somebody else who writes captions there."""
 LONGEST = 20_000
 """Letters of a caption."""
 
@@ -57,7 +55,7 @@ class Edit:
 
 def edit_captions(opened: Opened, edits: Sequence[Edit], places: Places) -> dict[str, Any]:
     """Raises DanluError for what cannot be edited, Busy for what somebody has changed; then nothing is written."""
-    with opened.lock:
+    with opened.changing():
         _check(opened, edits, Editing.of(opened, places))
         run = new_run()
         written, left = _Saving(opened, edits, places, run).save()

@@ -26,7 +26,7 @@ def undo(opened: Opened, run: str, apply: bool, places: Places) -> dict[str, Any
     folders = list(dict.fromkeys(place.folder for place in Editing.of(opened, places).places if place.beside))
     if not folders:
         raise DanluError(f"{HIDDEN}, and Undo Captions (Danlu) takes that back.")
-    with opened.lock:
+    with opened.changing():
         before = undo_captions(folders, run, False, Patience()).folders
         name = next((undone.run for undone in before if undone.run), "")
         differences = [line for undone in before for line in _differences(undone)]
