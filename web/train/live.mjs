@@ -67,10 +67,11 @@ function onEnd(event) {
 /** A run that the node has trained; one that is gone, or another machine's, is nothing to show. */
 async function showLast(node, id) {
   if (typeof id !== "string" || !/^[0-9a-f]{24}$/.test(id)) return;
+  const before = panelOf(node)?.run;
   try {
     const run = await runOf(id).load();
     // Meanwhile it may have begun another one, or gone.
-    if (panelOf(node)?.run?.live || executionId(node) === undefined) return;
+    if (panelOf(node)?.run !== before || executionId(node) === undefined) return;
     show(node, run);
     await seeLast(node);
   } catch (error) {
