@@ -22,6 +22,7 @@ def register_routes() -> None:
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return
-    from . import answers, datasets, grids, loras, runs, training  # noqa: F401 (each registers what it answers)
+    from . import answers, datasets, fresh, grids, loras, runs, training  # noqa: F401 (each registers what it answers)
 
     answers.register(server.routes)
+    fresh.keep_fresh(server.app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -140,3 +141,9 @@ def test_a_run_that_ends_before_it_is_known_opens_the_dataset(late: Any, server:
     late.evaluate(PRESS, edit)
     late.get_by_role("button", name="Run up to here").click()
     late.locator(".danlu-card[data-n]").first.wait_for()
+
+
+@pytest.mark.parametrize("file", ["parts/dom.mjs", "words/en.json", "train.js"])
+def test_an_old_file_of_the_pages_is_not_kept(file: str, server: Server) -> None:
+    with urlopen(f"{server.url}/extensions/danlu/{file}") as answer:
+        assert answer.headers["Cache-Control"] in ("no-cache", "no-store")
