@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,8 @@ class Content:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+log = logging.getLogger(__name__)
+
 Handler = Callable[[Request], Any]
 
 
@@ -100,7 +103,7 @@ def _answering(handler: Handler, has_body: bool) -> Any:
     async def answer(request: Any) -> Any:
         try:
             asked = await _taken(request, has_body)
-            return _response(await asyncio.to_thread(handler, asked))
+            return _response(await asyncio.to_thread(_worked, handler, asked))
         except _Refused as refused:
             return _error(refused.status, refused)
         except NotFound as error:
@@ -111,6 +114,15 @@ def _answering(handler: Handler, has_body: bool) -> Any:
             return _error(400, error)
 
     return answer
+
+
+def _worked(handler: Handler, asked: Request) -> Any:
+    try:
+        return handler(asked)
+    except OSError as error:
+        log.warning("A page was not answered", exc_info=True)
+        why = error.strerror or type(error).__name__
+        raise _Refused(500, f"The server's disk says: {why}. More is in ComfyUI's log.") from error
 
 
 async def _taken(request: Any, has_body: bool) -> Request:

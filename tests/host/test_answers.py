@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import json
+import os
+from types import SimpleNamespace
+
 import pytest
 
-from danlu.host.routes.answers import _same_origin
+from danlu.host.routes.answers import Request, _answering, _same_origin
 
 HOST = {"Host": "pc.local:8188"}
 
@@ -39,3 +45,12 @@ def test_pages_of_this_server_and_programs(headers: dict[str, str]) -> None:
 )
 def test_pages_of_others(headers: dict[str, str]) -> None:
     assert not _same_origin({**HOST, **headers})
+
+
+def test_a_disk_that_refuses_is_told_in_words() -> None:
+    def full(_request: Request) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/home/me/secret")
+
+    answer = asyncio.run(_answering(full, False)(SimpleNamespace(query={}, match_info={})))
+    told = json.loads(answer.text)["error"]
+    assert answer.status == 500 and "No space left on device" in told and "secret" not in told
