@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ LONGEST_NAME = 150
 """Bytes: file systems take 255, and a step, a number and an ending come behind."""
 _EXACT = (".alpha", ".dora_scale", ".rescale")
 """Few numbers, each of which scales a whole layer or row: always float32."""
+_naming = threading.Lock()
+"""A node and a page may save under the same name at once."""
 
 
 def checked_name(name: str, what: str) -> str:
@@ -60,13 +63,14 @@ def write_lora(folder: Path, name: str, tensors: Mapping[str, Tensor], facts: Ma
     header, data = safetensors_parts(tensors)
     facts = {**facts, **hashes(header, data, facts)}
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 10_000):
-        path = folder / (f"{name}.safetensors" if number == 1 else f"{name}-{number}.safetensors")
-        if not path.exists():
-            write_atomically(path, packed(header, facts, data))
-            return path
-        if _same(path, header, facts, data):
-            return path
+    with _naming:
+        for number in range(1, 10_000):
+            path = folder / (f"{name}.safetensors" if number == 1 else f"{name}-{number}.safetensors")
+            if not path.exists():
+                write_atomically(path, packed(header, facts, data))
+                return path
+            if _same(path, header, facts, data):
+                return path
     raise DanluError(f"{folder} holds thousands of files named {name}; choose another name.")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 
 from danlu.advisor.measures import Measure
 from danlu.errors import DanluError
+from danlu.training import files
 from danlu.training.files import checked_name
 from danlu.training.picture import cover, thumbnails
 from danlu.training.runs.store import RunStore
@@ -134,6 +137,21 @@ def test_another_lora_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
     (second,) = save(tmp_path, dtype="fp32")
     assert second.name == "thing-2.safetensors"
     assert first.read_bytes() == content
+
+
+def test_two_at_once_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = files.write_atomically
+
+    def slow(path: Path, content: bytes) -> None:
+        time.sleep(0.1)
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_atomically", slow)
+    loras = [{"a.lora_up.weight": torch.full((2, 2), float(number))} for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(lambda found: files.write_lora(tmp_path, "x", found, {}), loras))
+    for path, found in zip(paths, loras, strict=True):
+        assert load_file(path)["a.lora_up.weight"].equal(found["a.lora_up.weight"])
 
 
 def test_another_graph_or_picture_is_the_same_lora(tmp_path: Path) -> None:
