@@ -1,4 +1,4 @@
-"""Pictures of the grid's page for the documentation: trains the demo, compares its checkpoints, opens the page.
+"""Pictures of training and of the grid's page for the documentation: trains the demo, compares its checkpoints.
 
     python -m demo.grid_pictures [--output FOLDER] [--steps N] [--theme light] [--renderer nodes2] [--width 2560]
 
@@ -56,6 +56,19 @@ DONE = """() => {
   const cells = [...document.querySelectorAll('.danlu-grid-small .danlu-grid-dot')];
   return cells.length > 2 && cells.every(cell => cell.dataset.state === 'done');
 }"""
+MIDDLE = """count => document.querySelectorAll('.danlu-grid-dot[data-state="done"]').length >= count"""
+# The node that trains and the grid that fills, as large as they fit.
+LOOK = """() => {
+  const nodes = app.graph.nodes.filter(node => ['DanluTrainLoop', 'DanluGrid'].includes(node.type));
+  const least = axis => Math.min(...nodes.map(node => node.pos[axis])) - 40;
+  const most = axis => Math.max(...nodes.map(node => node.pos[axis] + node.size[axis])) + 20;
+  const [x, y] = [least(0), least(1)];
+  const { width, height } = app.canvas.canvas.getBoundingClientRect();
+  const [left, top] = [70, 70];
+  app.canvas.ds.scale = Math.min((width - left) / (most(0) - x), (height - top) / (most(1) - y), 1);
+  app.canvas.ds.offset = [left / app.canvas.ds.scale - x, top / app.canvas.ds.scale - y];
+  app.canvas.setDirty(true, true);
+}"""
 RUN = "() => app.queuePrompt(0, 1)"
 
 
@@ -64,6 +77,9 @@ def take(page: Any, output: Path, steps: int) -> None:
     every = max(1, steps // CHECKPOINTS)
     page.evaluate(TRAIN, [_template("Train and test every checkpoint"), steps, every])
     page.evaluate(RUN)
+    page.wait_for_function(MIDDLE, arg=CHECKPOINTS - 1, timeout=PATIENCE)
+    page.evaluate(LOOK)
+    _save(page, page, output / "training.jpg")
     page.wait_for_function(DONE, timeout=PATIENCE)
     page.evaluate(COMPARE, [_template("Compare checkpoints"), STRENGTHS])
     page.evaluate(RUN)
@@ -75,19 +91,20 @@ def take(page: Any, output: Path, steps: int) -> None:
         cells.nth(number).click()
         page.keyboard.press(key)
     page.keyboard.press("p")
-    _save(page, output / "grid-page.jpg")
+    dialog = page.locator(".danlu-dialog")
+    _save(page, dialog.last, output / "grid-page.jpg")
     page.keyboard.press("c")
-    _save(page, output / "grid-compare.jpg")
+    _save(page, dialog.last, output / "grid-compare.jpg")
 
 
 def _template(name: str) -> dict[str, Any]:
     return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def _save(page: Any, path: Path) -> None:
+def _save(page: Any, shown: Any, path: Path) -> None:
+    """`shown`: the page, or what of it."""
     page.wait_for_timeout(2000)
-    dialog = page.locator(".danlu-dialog").last
-    picture = Image.open(io.BytesIO(dialog.screenshot())).convert("RGB")
+    picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, quality=QUALITY)
     log.info("%s", path)

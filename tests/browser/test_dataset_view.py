@@ -51,6 +51,7 @@ def view(browser: Any, server: Server) -> Iterator[Any]:
 
 def refused(page: Any, status: int) -> None:
     """The browser itself notes in its console that the server has said no, as these tests want it to."""
+    page.wait_for_timeout(1000)  # the console's lines come on a way of their own
     assert len(page.errors) == 1 and f"status of {status}" in page.errors.pop()
 
 

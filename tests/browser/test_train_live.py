@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from danlu.demo.front_end import READY
-from danlu.tests.browser.test_train_buttons import DISABLED, TRAIN, checkpoints, logs, press, train_page, wait
+from danlu.tests.browser.training_page import DISABLED, TRAIN, checkpoints, logs, press, wait
 from danlu.tests.server import Server
-
-__all__ = ["train_page"]
 
 STATE = f"""async () => {{
   const {{ panelOf }} = await import('/extensions/danlu/train/panel.mjs');
@@ -115,7 +113,7 @@ def ready(page: Any) -> None:
     page.wait_for_timeout(1500)
 
 
-def test_watch_reload_second_tab_finish_and_later(train_page: Any, server: Server) -> None:  # noqa: F811
+def test_watch_reload_second_tab_finish_and_later(train_page: Any, server: Server) -> None:
     page, old, before = train_page, checkpoints(server), set(server.get("/history"))
     old_logs = logs(server)
     assert page.evaluate(DISABLED) == [True] * 3 and state(page) == {}
