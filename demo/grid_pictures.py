@@ -57,9 +57,10 @@ DONE = """() => {
   return cells.length > 2 && cells.every(cell => cell.dataset.state === 'done');
 }"""
 MIDDLE = """count => document.querySelectorAll('.danlu-grid-dot[data-state="done"]').length >= count"""
-# The node that trains and the grid that fills, as large as they fit.
+# The node that trains and the grid that fills, side by side and as large as they fit.
 LOOK = """() => {
-  const nodes = app.graph.nodes.filter(node => ['DanluTrainLoop', 'DanluGrid'].includes(node.type));
+  const nodes = ['DanluTrainLoop', 'DanluGrid'].map(type => app.graph.nodes.find(node => node.type === type));
+  nodes[1].pos = [nodes[0].pos[0] + nodes[0].size[0] + 40, nodes[0].pos[1]];
   const least = axis => Math.min(...nodes.map(node => node.pos[axis])) - 40;
   const most = axis => Math.max(...nodes.map(node => node.pos[axis] + node.size[axis])) + 20;
   const [x, y] = [least(0), least(1)];
@@ -78,6 +79,7 @@ def take(page: Any, output: Path, steps: int) -> None:
     page.evaluate(TRAIN, [_template("Train and test every checkpoint"), steps, every])
     page.evaluate(RUN)
     page.wait_for_function(MIDDLE, arg=CHECKPOINTS - 1, timeout=PATIENCE)
+    page.wait_for_timeout(8000)  # some steps further: the curve goes on after the newest picture
     page.evaluate(LOOK)
     _save(page, page, output / "training.jpg")
     page.wait_for_function(DONE, timeout=PATIENCE)
@@ -124,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), Path(folder), packs={"danlu": REPOSITORY})
         with host, Client(host.url) as client, chromium() as browser:
             client.set_setting("Comfy.ColorPalette", options.theme)
+            client.set_setting("Comfy.Minimap.Visible", False)
             viewport = (options.width, round(options.width * 0.62))
             with open_page(client, browser, options.renderer, viewport) as page:
                 take(page, options.output, options.steps)
