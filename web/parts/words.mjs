@@ -2,7 +2,9 @@
 import { app } from "../../../scripts/app.js";
 
 const LANGUAGES = ["en", "zh"];
-const read = async (language) => (await fetch(new URL(`../words/${language}.json`, import.meta.url))).json();
+// A table that cannot be read leaves the other language, or the keys: better than no view at all.
+const read = (language) =>
+  fetch(new URL(`../words/${language}.json`, import.meta.url)).then((answer) => answer.json()).catch(() => ({}));
 const tables = Object.fromEntries(await Promise.all(LANGUAGES.map(async (each) => [each, await read(each)])));
 
 /** "en" or "zh". */
