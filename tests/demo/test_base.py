@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 def run(comfyui: Path, *command: str) -> str:
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "DANLU_COMFYUI": str(comfyui)}
-    done = subprocess.run([sys.executable, *command], env=env, capture_output=True, text=True, timeout=900)
+    done = subprocess.run([sys.executable, *command], env=env, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors import safe_open
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SIX_MINUTES = 360
+HALF_AN_HOUR = 1800
+"""Of a machine that does other things too; the demo takes five minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     output = tmp_path_factory.mktemp("demo")
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "DANLU_BASE_DIRECTORY": str(tmp_path_factory.mktemp("base"))}
     command = [sys.executable, "-m", "demo.run", "--output", str(output)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=3 * SIX_MINUTES)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HALF_AN_HOUR)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
     return output, json.loads((output / "summary.json").read_text(encoding="utf-8")), done.stdout
