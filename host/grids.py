@@ -124,13 +124,15 @@ class Watch:
     def _tell(self, what: str, **more: Any) -> None:
         """To every page: a second one, or one that was loaded again, shows the same grid."""
         data = {"grid": self.id, "workflow": self._workflow, "node": self._loop.body.grid, "what": what, **more}
-        _server().send_sync(EVENT, data)
+        server = _server()
+        if server is not None:
+            server.send_sync(EVENT, data)
 
 
 def _server() -> Any:
     from server import PromptServer
 
-    return PromptServer.instance
+    return getattr(PromptServer, "instance", None)
 
 
 def _prompt_id() -> str:

@@ -245,7 +245,9 @@ class RunningLoop:
             lines.append(f"{missing} of {count} cells to go: {left}")
         else:
             lines.append(f"all {count} cells are done")
-        NodeReporter(self.body.grid).text("\n".join([*lines, *([f"now: {label}"] if label else [])]))
+        if label:  # two lines are what a node has room for
+            lines[-1] += f" · now: {label}"
+        NodeReporter(self.body.grid).text("\n".join(lines))
 
 
 def _key(link: Sequence[Any]) -> str:

@@ -18,11 +18,15 @@ from danlu.sweep.store import CellStore
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> loops.RunningLoop:
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "output"))
+    monkeypatch.setattr(folder_paths, "get_system_user_directory", lambda name: str(tmp_path / name))
     monkeypatch.setattr(folder_paths, "get_temp_directory", lambda: str(tmp_path / "temp"))
     grey = np.full((300, 200, 3), 90, np.uint8)
     plan = LoopPlan("faces", (), ("before", "truth"), ("a",), "", {("before", "a"): grey, ("truth", "a"): grey})
     body = Body({"2": {"class_type": loops.GRID, "inputs": {}}}, "1", "2", {}, frozenset(), ())
-    return loops.RunningLoop(plan, body, CellStore(tmp_path / "cells", tmp_path / "output"), {})
+    found = loops.RunningLoop(plan, body, CellStore(tmp_path / "cells", tmp_path / "output"), {})
+    found.watch = loops.Watch(found, "")
+    found.watch.begun()
+    return found
 
 
 @pytest.mark.parametrize("fault", ["no folder", "no mapping"])

@@ -75,7 +75,7 @@ def move_away(studio: Server) -> None:
     goal.mkdir(exist_ok=True)
     for folder in runs.iterdir():
         store = RunStore(folder)
-        if store.exists and store.manifest()["identity"]["seed"] == SEED:
+        if store.exists and store.manifest().get("identity", {}).get("seed") == SEED:
             folder.rename(goal / f"{folder.name}-{len(list(goal.iterdir()))}")
 
 
