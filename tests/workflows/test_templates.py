@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from PIL import Image
+from playwright.sync_api import TimeoutError
 
 from danlu.demo.workflow import DYNAMIC, VIRTUAL, to_api, widget_values
 from danlu.tests.browser.fixtures import RENDERERS, open_page
@@ -26,11 +28,17 @@ IS_OPEN = "name => app.extensionManager.workflow.activeWorkflow?.filename === na
 
 def opened(page: Any, name: str) -> list[dict[str, Any]]:
     """The nodes of a template that was chosen in the template browser."""
-    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    page.get_by_role("dialog").get_by_text("danlu", exact=True).first.click()
-    page.get_by_test_id(f"template-workflow-{name}").click()
-    page.wait_for_function(IS_OPEN, arg=name)
+    for patience in (30_000, 60_000, 120_000):
+        page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+        page.get_by_role("dialog").get_by_text("danlu", exact=True).first.click()
+        page.get_by_test_id(f"template-workflow-{name}").click()
+        # On a busy machine the front end may lay its list out anew under the click, which is then lost.
+        with contextlib.suppress(TimeoutError):
+            page.wait_for_function(IS_OPEN, arg=name, timeout=patience)
+            break
+        page.keyboard.press("Escape")
     page.wait_for_timeout(1500)
+    assert page.evaluate(IS_OPEN, name), f"{name} does not open"
     return page.evaluate(NODES)
 
 
