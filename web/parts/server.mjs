@@ -11,12 +11,15 @@ export class Refused extends Error {
   }
 }
 
-/** The address of one of our routes, for pictures; `query`: an object, what is undefined is left out. */
-export function url(path, query = {}) {
+/** One of our routes, as the host takes it; `query`: an object, what is undefined is left out. */
+function address(path, query) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   const asked = new URLSearchParams(given).toString();
-  return api.apiURL(`/danlu/${path}${asked ? `?${asked}` : ""}`);
+  return `/danlu/${path}${asked ? `?${asked}` : ""}`;
 }
+
+/** The whole address of one of our routes, for pictures. */
+export const url = (path, query = {}) => api.apiURL(address(path, query));
 
 /** What a request gives; throws `Refused`, in plain words, where no server answers. */
 export function reached(asked) {
@@ -33,11 +36,7 @@ async function ask(path, options) {
 }
 
 /** JSON of GET /danlu/`path`; `options`: of fetch, a `signal` say. Throws `Refused`. */
-export function get(path, query = {}, options = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  const asked = new URLSearchParams(given).toString();
-  return ask(`/danlu/${path}${asked ? `?${asked}` : ""}`, options);
-}
+export const get = (path, query = {}, options = {}) => ask(address(path, query), options);
 
 /** JSON of POST /danlu/`path`. Throws `Refused`. */
 export function post(path, body = {}) {
