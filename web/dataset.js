@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { ask } from "./parts/dialog.mjs";
-import { executionId } from "./parts/graph.mjs";
+import { executionId, root } from "./parts/graph.mjs";
 import { get, post, Refused, say } from "./parts/server.mjs";
 import { word } from "./parts/words.mjs";
 
@@ -17,8 +17,7 @@ const isOurs = (node) => node.comfyClass?.startsWith("Danlu") && (gives(node) >=
 
 /** The last dataset that a node gave, as it told the page; undefined before it has run. */
 function given(node) {
-  const root = app.rootGraph ?? app.graph;
-  const id = node.graph === root ? String(node.id) : `${node.graph.id}:${node.id}`;
+  const id = node.graph === root() ? String(node.id) : `${node.graph.id}:${node.id}`;
   return app.nodeOutputs[id]?.danlu_dataset?.[0]?.id;
 }
 

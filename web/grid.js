@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { style } from "./parts/dom.mjs";
-import { addPanel, executionId, nodeOf } from "./parts/graph.mjs";
+import { addPanel, everyNode, executionId, nodeOf, root } from "./parts/graph.mjs";
 import { get } from "./parts/server.mjs";
 import { Panel } from "./grid/panel.mjs";
 import { again, gridOf, hear, stopped } from "./grid/store.mjs";
@@ -11,16 +11,6 @@ import { again, gridOf, hear, stopped } from "./grid/store.mjs";
 const NODE = "DanluGrid";
 const HEIGHT = 240;
 const panels = new WeakMap();
-const root = () => app.rootGraph ?? app.graph;
-
-function nodesIn(graph) {
-  const found = [];
-  for (const node of graph?.nodes ?? []) {
-    if (node.comfyClass === NODE) found.push(node);
-    if (node.subgraph) found.push(...nodesIn(node.subgraph));
-  }
-  return found;
-}
 
 /** The grid that a node made last, of this very workflow. */
 async function find(node) {
@@ -36,7 +26,7 @@ async function find(node) {
 }
 
 function findAll() {
-  for (const node of nodesIn(root())) find(node);
+  for (const [node] of everyNode()) if (node.comfyClass === NODE) find(node);
 }
 
 function onCell({ detail }) {

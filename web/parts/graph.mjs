@@ -2,7 +2,8 @@
 import { app } from "../../../scripts/app.js";
 import { el } from "./dom.mjs";
 
-const root = () => app.rootGraph ?? app.graph;
+/** The graph that all others are in, whichever of them is open. */
+export const root = () => app.rootGraph ?? app.graph;
 
 /** The node of an execution id; "12:5" is node 5 in the subgraph of node 12. */
 export function nodeOf(id) {
@@ -15,18 +16,19 @@ export function nodeOf(id) {
   return node;
 }
 
+/** Every node with its execution id, those in subgraphs too: [node, id]. */
+export function* everyNode(graph = root(), prefix = "") {
+  for (const node of graph?.nodes ?? []) {
+    const id = `${prefix}${node.id}`;
+    yield [node, id];
+    if (node.subgraph) yield* everyNode(node.subgraph, `${id}:`);
+  }
+}
+
 /** The execution id of a node: the reverse of `nodeOf`; undefined for one that is in no graph. */
 export function executionId(node) {
-  const found = (graph, prefix) => {
-    for (const each of graph.nodes ?? []) {
-      const id = `${prefix}${each.id}`;
-      if (each === node) return id;
-      const inner = each.subgraph && found(each.subgraph, `${id}:`);
-      if (inner) return inner;
-    }
-    return undefined;
-  };
-  return found(root(), "");
+  for (const [each, id] of everyNode()) if (each === node) return id;
+  return undefined;
 }
 
 /**

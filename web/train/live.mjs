@@ -2,7 +2,7 @@
 // middle, and by the run that the node last trained after that.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { executionId, nodeOf } from "../parts/graph.mjs";
+import { everyNode, executionId, nodeOf, root } from "../parts/graph.mjs";
 import { get, url } from "../parts/server.mjs";
 import { enable } from "./buttons.mjs";
 import { makePanel, panelOf } from "./panel.mjs";
@@ -15,14 +15,10 @@ const CLASSES = ["DanluTrainLoRA", "DanluTrainLoop"];
 
 const lost = (error) => console.warn("Danlu: the log of a run could not be read.", error);
 export const isOurs = (node) => CLASSES.includes(node?.comfyClass);
-const root = () => app.rootGraph ?? app.graph;
 
 /** All nodes that train, those in subgraphs too. */
-function* trainers(graph = root()) {
-  for (const node of graph?.nodes ?? []) {
-    if (isOurs(node)) yield node;
-    if (node.subgraph) yield* trainers(node.subgraph);
-  }
+function* trainers() {
+  for (const [node] of everyNode()) if (isOurs(node)) yield node;
 }
 
 /** The node of this page's graph that an event is about; other tabs may hold other graphs. */
