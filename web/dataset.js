@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { ask } from "./parts/dialog.mjs";
-import { executionId, root } from "./parts/graph.mjs";
+import { addButton, executionId, root } from "./parts/graph.mjs";
 import { get, post, Refused, say } from "./parts/server.mjs";
 import { word } from "./parts/words.mjs";
 
@@ -98,18 +98,12 @@ async function open(node) {
   }
 }
 
-function addButton(node) {
-  const button = node.addWidget("button", "danlu_open_dataset", "", () => open(node));
-  button.label = word("dataset.open");
-  button.tooltip = word("dataset.open_tooltip");
-  button.serialize = false; // neither in the workflow file nor in the prompt
-  button.options = { ...button.options, serialize: false };
-}
-
 app.registerExtension({
   name: "danlu.dataset",
   nodeCreated(node) {
-    if (isOurs(node)) addButton(node);
+    if (!isOurs(node)) return;
+    const more = { tooltip: word("dataset.open_tooltip") };
+    addButton(node, "danlu_open_dataset", word("dataset.open"), () => open(node), more);
   },
   getNodeMenuItems(node) {
     return isOurs(node) ? [{ content: word("dataset.open"), callback: () => open(node) }] : [];

@@ -3,6 +3,7 @@
 // Works in both renderers: the canvas and Nodes 2.0 call the same onDragOver and onDragDrop of a node.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addButton } from "./parts/graph.mjs";
 import { reached, say } from "./parts/server.mjs";
 import { word } from "./parts/words.mjs";
 
@@ -159,13 +160,9 @@ function choose(folder, taken) {
   input.click();
 }
 
-function addButton(node, what, folder) {
-  const button = node.addWidget("button", `danlu_upload_${what}`, "", () => {
-    choose(folder, (files, folders) => upload(node, button, files, nameOf(files, folders)));
-  });
-  button.label = word(`upload.${what}`);
-  button.serialize = false; // neither in the workflow file nor in the prompt
-  button.options = { ...button.options, serialize: false };
+function addChoice(node, what, folder) {
+  const taken = (files, folders) => upload(node, button, files, nameOf(files, folders));
+  const button = addButton(node, `danlu_upload_${what}`, word(`upload.${what}`), () => choose(folder, taken));
   return button;
 }
 
@@ -173,8 +170,8 @@ app.registerExtension({
   name: "danlu.upload",
   nodeCreated(node) {
     if (node.comfyClass !== "DanluLoadDataset") return;
-    const button = addButton(node, "pictures", false);
-    addButton(node, "folder", true);
+    const button = addChoice(node, "pictures", false);
+    addChoice(node, "folder", true);
     node.onDragOver = (event) => [...(event?.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
     node.onDragDrop = async (event) => {
       const dropped = takeDropped(event);

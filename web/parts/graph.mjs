@@ -31,6 +31,14 @@ export function executionId(node) {
   return undefined;
 }
 
+/** A button on a node, which is neither in the workflow file nor in the prompt; `more`: `tooltip` and `disabled`, say. */
+export function addButton(node, name, label, pressed, more = {}) {
+  const button = node.addWidget("button", name, "", pressed);
+  button.serialize = false;
+  button.options = { ...button.options, serialize: false };
+  return Object.assign(button, { label, ...more });
+}
+
 /**
  * Puts an element on a node, as a widget that neither the workflow nor the prompt knows of.
  * `height`: the least, in pixels of the graph; `more`: options of the widget. Returns the element that `content` is in,

@@ -1,4 +1,5 @@
 // Finish now, pause, save a checkpoint now: asked of the server, which tells the trainer between two steps.
+import { addButton } from "../parts/graph.mjs";
 import { post, say } from "../parts/server.mjs";
 import { word } from "../parts/words.mjs";
 
@@ -16,18 +17,13 @@ async function ask(command) {
   }
 }
 
-function addButton(node, command) {
-  const button = node.addWidget("button", `danlu_${command}`, "", () => ask(command));
-  button.label = word(`train.${command}`);
-  button.tooltip = word(`train.told.${command}`);
-  button.disabled = true;
-  button.serialize = false; // neither in the workflow file nor in the prompt
-  button.options = { ...button.options, serialize: false };
-  return button;
+function addCommand(node, command) {
+  const more = { tooltip: word(`train.told.${command}`), disabled: true };
+  return addButton(node, `danlu_${command}`, word(`train.${command}`), () => ask(command), more);
 }
 
 export function addButtons(node) {
-  buttons.set(node, COMMANDS.map((command) => addButton(node, command)));
+  buttons.set(node, COMMANDS.map((command) => addCommand(node, command)));
   reasons.set(node, new Set());
 }
 
