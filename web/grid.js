@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { style } from "./parts/dom.mjs";
-import { addPanel, everyNode, executionId, nodeOf, root } from "./parts/graph.mjs";
+import { addPanel, everyNode, executionId, nodeOf, onRemoved, root } from "./parts/graph.mjs";
 import { get } from "./parts/server.mjs";
 import { Panel } from "./grid/panel.mjs";
 import { again, gridOf, hear, stopped } from "./grid/store.mjs";
@@ -57,11 +57,7 @@ app.registerExtension({
     const panel = new Panel(() => executionId(node) === undefined);
     addPanel(node, "danlu_grid", panel.element, HEIGHT);
     panels.set(node, panel);
-    const before = node.onRemoved;
-    node.onRemoved = function () {
-      panel.remove();
-      return before?.apply(this, arguments);
-    };
+    onRemoved(node, () => panel.remove());
   },
   afterConfigureGraph() {
     findAll();

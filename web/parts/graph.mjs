@@ -31,6 +31,15 @@ export function executionId(node) {
   return undefined;
 }
 
+/** Calls `gone` when the node leaves its graph, before whatever else waits for that. */
+export function onRemoved(node, gone) {
+  const before = node.onRemoved;
+  node.onRemoved = function () {
+    gone();
+    return before?.apply(this, arguments);
+  };
+}
+
 /** A button on a node, which is neither in the workflow file nor in the prompt; `more`: `tooltip` and `disabled`, say. */
 export function addButton(node, name, label, pressed, more = {}) {
   const button = node.addWidget("button", name, "", pressed);

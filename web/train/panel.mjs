@@ -1,7 +1,7 @@
 // What a node shows of the run that it trains: chart, numbers, the newest test picture, and what the trainer says.
 import { makeChart } from "../parts/chart.mjs";
 import { button, el, style } from "../parts/dom.mjs";
-import { addPanel, executionId } from "../parts/graph.mjs";
+import { addPanel, executionId, onRemoved } from "../parts/graph.mjs";
 import { word } from "../parts/words.mjs";
 import { chartOptions, curvesOf } from "./curves.mjs";
 import { makeNumbers } from "./numbers.mjs";
@@ -45,11 +45,7 @@ class Panel {
     this.say(this.#lines);
     const [width, height] = node.size;
     node.setSize([Math.max(width, LEAST_WIDTH), Math.max(height, node.computeSize()[1])]);
-    const removed = node.onRemoved;
-    node.onRemoved = (...given) => {
-      this.close();
-      return removed?.apply(node, given);
-    };
+    onRemoved(node, () => this.close());
   }
 
   #build(app) {
