@@ -1,6 +1,6 @@
 // What the buttons of the list do. Each takes the view and the run's line.
 import { ask, openDialog } from "../parts/dialog.mjs";
-import { button, el } from "../parts/dom.mjs";
+import { button, composes, el } from "../parts/dom.mjs";
 import { post, say, url } from "../parts/server.mjs";
 import { word } from "../parts/words.mjs";
 import { openCurves } from "./compare.mjs";
@@ -52,7 +52,7 @@ function rename(view, run) {
       say("error", error.message);
     }
   };
-  field.addEventListener("keydown", ({ key, isComposing }) => key === "Enter" && !isComposing && save());
+  field.addEventListener("keydown", (event) => event.key === "Enter" && !composes(event) && save());
   const help = el("p", { class: "danlu-dim", text: word("runs.rename_help") });
   body.classList.add("danlu-runs-rename");
   body.append(field, button(word("runs.act.rename"), save, { class: "danlu-main" }), help);
