@@ -40,7 +40,7 @@ export function onRemoved(node, gone) {
   };
 }
 
-/** A button on a node, which is neither in the workflow file nor in the prompt; `more`: `tooltip` and `disabled`, say. */
+/** A button on a node, neither in the workflow file nor in the prompt; `more`: of the widget, its `tooltip` say. */
 export function addButton(node, name, label, pressed, more = {}) {
   const button = node.addWidget("button", name, "", pressed);
   button.serialize = false;
