@@ -65,6 +65,22 @@ def template_models(server: Server, comfyui: Path, tmp_path_factory: pytest.Temp
             picture.save(server.base / "input" / test_picture(side))
 
 
+def write_loras(server: Server, name: str) -> None:
+    """Two small LoRA files for the model of the templates, dantong_000001 and dantong_000002, in a folder of LoRAs."""
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+
+    folder = server.base / "models" / "loras" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = "diffusion_model.double_blocks.0.img_attn.qkv"
+    for number in (1, 2):
+        random = np.random.RandomState(number)
+        up, down = (torch.from_numpy(random.randn(*shape).astype(np.float32)) for shape in ((768, 4), (4, 256)))
+        tensors = {f"{stem}.lora_up.weight": up, f"{stem}.lora_down.weight": down}
+        save_file(tensors, folder / f"dantong_{number:06}.safetensors")
+
+
 def _write_pictures(folder: Path) -> None:
     from PIL import Image
 

@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from danlu.sweep.cells import Place
 from danlu.sweep.grids import GridNote, GridStore, PlannedCell
 from danlu.sweep.store import CellStore
+from danlu.tests.browser.fixtures import write_loras
 from danlu.tests.server import REPOSITORY, Server
 
 _seeds = itertools.count(900)
 """Each test has cells of its own."""
-LAYER = "diffusion_model.double_blocks.0.img_attn.qkv"
 OPEN = """async ([workflow, changes]) => {
   // Of its own, or the grid of the test before would be shown.
   await app.loadGraphData({ ...workflow, id: crypto.randomUUID() });
@@ -51,14 +49,8 @@ GRID = "f" * 24
 
 @pytest.fixture(scope="module", autouse=True)
 def loras(server: Server, template_models: None) -> None:
-    """Files in the folder that the template names."""
-    folder = server.base / "models" / "loras" / "danlu"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in (1, 2):
-        random = np.random.RandomState(number)
-        up, down = (torch.from_numpy(random.randn(*shape).astype(np.float32)) for shape in ((768, 4), (4, 256)))
-        tensors = {f"{LAYER}.lora_up.weight": up, f"{LAYER}.lora_down.weight": down}
-        save_file(tensors, folder / f"dantong_{number:06}.safetensors")
+    """In the folder that the template names."""
+    write_loras(server, "danlu")
 
 
 def template(name: str) -> dict[str, Any]:

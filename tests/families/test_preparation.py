@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import replace
@@ -20,6 +19,7 @@ from danlu.host.preparation import ModelChoices, Prepared, prepare
 from danlu.nodes.train import DanluTrainLoRA
 from danlu.training.config import LoRAConfig, TrainingConfig
 
+from ..coroutines import finished
 from ..host.support import make_trainer
 from ..host.test_lora_files import bypass, ordinary
 from .models import FamilyBase, family_data, load_family
@@ -203,12 +203,16 @@ def test_the_node_hands_its_choices_on(family_folder: Path, tmp_path: Path, monk
         "seed": 0,
         "name": "cat",
     }
-    with torch.inference_mode():
-        with pytest.raises(DanluError, match="turn on train_distilled"):
-            asyncio.run(DanluTrainLoRA.execute(**common, expert="low"))
-        with pytest.raises(DanluError, match="no safetensors file 'gone.safetensors'"):
-            asyncio.run(DanluTrainLoRA.execute(**common, expert="low", assistant_lora="gone.safetensors"))
-        output = asyncio.run(DanluTrainLoRA.execute(**common, expert="low", train_distilled=True))
+
+    async def executed(**chosen: Any) -> Any:
+        with torch.inference_mode():  # of the thread, as the host's is
+            return await DanluTrainLoRA.execute(**common, **chosen)
+
+    with pytest.raises(DanluError, match="turn on train_distilled"):
+        finished(executed(expert="low"))
+    with pytest.raises(DanluError, match="no safetensors file 'gone.safetensors'"):
+        finished(executed(expert="low", assistant_lora="gone.safetensors"))
+    output = finished(executed(expert="low", train_distilled=True))
     handle = output.args[1]
     assert handle.name == "cat_low"
     settings = json.loads((handle.folder / "manifest.json").read_text(encoding="utf-8"))["training"]

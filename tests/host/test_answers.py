@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from danlu.host.routes.answers import Request, _answering, _same_origin
+from danlu.host.routes.answers import _answering, _same_origin
+from danlu.host.routes.request import Request
+from danlu.tests.coroutines import finished
 
 HOST = {"Host": "pc.local:8188"}
 
@@ -53,8 +53,6 @@ def test_a_disk_that_refuses_is_told_in_words() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/home/me/secret")
 
     asked = _answering(full, False)(SimpleNamespace(query={}, match_info={}))
-    # In a thread: a browser of other tests may have a loop of its own in this one.
-    with ThreadPoolExecutor(1) as threads:
-        answer = threads.submit(asyncio.run, asked).result()
+    answer = finished(asked)
     told = json.loads(answer.text)["error"]
     assert answer.status == 500 and "No space left on device" in told and "secret" not in told

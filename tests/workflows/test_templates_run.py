@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from danlu.demo.server import Run
 from danlu.demo.workflow import to_api
+from danlu.tests.browser.fixtures import write_loras
 from danlu.tests.server import REPOSITORY, Server
 
 Graph = dict[str, Any]
@@ -50,26 +48,13 @@ def turns(run: Run, graph: Graph, kinds: set[str]) -> list[str]:
     return [name for name, _ in itertools.groupby(found)]
 
 
-@pytest.fixture(scope="module")
-def files(server: Server, template_models: None) -> None:
-    """LoRA files in the folder that the comparison names."""
-    folder = server.base / "models" / "loras" / "danlu"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in (1, 2):
-        random = np.random.RandomState(number)
-        up, down = (torch.from_numpy(random.randn(*shape).astype(np.float32)) for shape in ((768, 4), (4, 256)))
-        stem = "diffusion_model.double_blocks.0.img_attn.qkv"
-        tensors = {f"{stem}.lora_up.weight": up, f"{stem}.lora_down.weight": down}
-        save_file(tensors, folder / f"dantong_{number:06}.safetensors")
-
-
 def done(run: Run) -> Run:
     assert run.ok, run.explain()
     return run
 
 
-def pictures(server: Server, name: str) -> list[Path]:
-    return sorted((server.base / "output" / "danlu" / name).glob("*.png"))
+def pictures(server: Server, name: str) -> set[str]:
+    return {path.name for path in (server.base / "output" / "danlu" / name).glob("*.png")}
 
 
 def test_every_checkpoint_is_trained_and_tested(server: Server, object_info: dict[str, Any]) -> None:
@@ -77,8 +62,8 @@ def test_every_checkpoint_is_trained_and_tested(server: Server, object_info: dic
     run = done(server.run(graph))
     # The base, then four checkpoints, then all of them.
     assert turns(run, graph, {"DanluGrid"}) == ["test"] + ["train", "test"] * 4
-    names = [path.name.rpartition("_")[0] for path in pictures(server, "dantong")]
-    assert {"no_LoRA", "step_2", "step_4", "step_6", "step_8"} <= set(names)
+    names = {name.rpartition("_")[0] for name in pictures(server, "dantong")}
+    assert {"no_LoRA", "step_2", "step_4", "step_6", "step_8"} <= names
 
 
 def test_steps_are_trained_and_tested_by_turns(server: Server, object_info: dict[str, Any]) -> None:
@@ -91,13 +76,14 @@ def test_steps_are_trained_and_tested_by_turns(server: Server, object_info: dict
     assert Path(run.outputs[save]["text"][0]).exists()
 
 
-def test_files_of_a_folder_are_compared(server: Server, object_info: dict[str, Any], files: None) -> None:
+def test_files_of_a_folder_are_compared(server: Server, object_info: dict[str, Any]) -> None:
+    write_loras(server, "compared")  # a name that no other test has
     graph = graph_of("Compare checkpoints", object_info)
     (folder,) = ids(graph, "DanluCheckpointsFromFolder")
-    graph[folder]["inputs"]["pattern"] = "dantong_00000?"
+    graph[folder]["inputs"] |= {"folder": "compared", "pattern": "dantong_00000?"}
     done(server.run(graph))
     # (none, 2 files x 2 strengths) x 2 prompts, and the grid
-    names = [path.name for path in pictures(server, "danlu")]
+    names = pictures(server, "compared")
     assert len(names) == 11 and sum(name.startswith("grid_") for name in names) == 1
 
 
