@@ -18,30 +18,13 @@ from urllib.parse import urlsplit
 
 from ...errors import DanluError
 from ...views.errors import Busy, NotFound
+from .request import Request
 
 PREFIX = "/danlu"
 LARGEST_BODY = 4 * 1024 * 1024
 """Bytes of a POST: captions and settings, never pictures."""
 LONGEST_QUERY = 500
 """Letters of a value in a query: ids, names and numbers."""
-
-
-@dataclass(frozen=True)
-class Request:
-    path: dict[str, str]
-    """What stands for the names in braces of the route."""
-    query: dict[str, str]
-    body: dict[str, Any] = field(default_factory=dict)
-
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number of the query, held within bounds. Raises DanluError where it is none."""
-        text = self.query.get(name, "")
-        if not text:
-            return default
-        try:
-            return min(max(int(text), least), most)
-        except ValueError:
-            raise DanluError(f"{name} must be a whole number, not {text!r}.") from None
 
 
 @dataclass(frozen=True)

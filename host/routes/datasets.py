@@ -29,16 +29,15 @@ from ...views.dataset import dropping, looks, pages, tag_table
 from ...views.dataset.open import Opened, store
 from ...views.dataset.saving import Edit, edit_captions
 from ...views.dataset.undoing import undo as undone
-from ...views.errors import Busy, NotFound
+from ...views.errors import Busy
 from ..datasets import checked_request, load
 from ..folders import caption_places
-from .answers import Content, File, Request, get, post
+from .answers import Content, File, get, post
+from .request import Request, as_text, as_whole
 
 FOR_GOOD = "private, max-age=31536000, immutable"
 """An address with a version in it always means the same bytes."""
 MOST = pages.MOST_PICTURES
-MOST_VALUES = 20_000
-"""Of a list in a POST."""
 PATIENCE = 20.0
 """Seconds for which a request may hold one of the threads that all share."""
 _loading = threading.Lock()
@@ -121,7 +120,7 @@ def faces_of(request: Request) -> Any:
 
 @post("datasets/{id}/captions")
 def captions(request: Request) -> Any:
-    edits = [_edit(value) for value in _values(request.body, "edits")]
+    edits = [_edit(value) for value in request.values("edits")]
     return edit_captions(_opened(request), edits, caption_places())
 
 
@@ -129,36 +128,34 @@ def captions(request: Request) -> Any:
 def replace(request: Request) -> Any:
     from ...views.dataset.changes import replacing
 
-    body, opened = request.body, _opened(request)
-    flags = [_flag(body, name) for name in ("regex", "whole_tags", "case")]
-    return _changed(request, opened, replacing(opened, _text(body, "find"), _text(body, "replace"), *flags))
+    opened = _opened(request)
+    flags = [request.flag(name) for name in ("regex", "whole_tags", "case")]
+    return _changed(request, opened, replacing(opened, request.text("find"), request.text("replace"), *flags))
 
 
 @post("datasets/{id}/tags")
 def change_tags(request: Request) -> Any:
     from ...views.dataset.changes import tag_change
 
-    body, opened = request.body, _opened(request)
-    place = _text(body, "place") or "end"
-    return _changed(
-        request, opened, tag_change(opened, _text(body, "op"), _text(body, "tags"), _text(body, "new"), place)
-    )
+    opened = _opened(request)
+    op, tags, new, place = map(request.text, ("op", "tags", "new", "place"))
+    return _changed(request, opened, tag_change(opened, op, tags, new, place or "end"))
 
 
 @post("datasets/{id}/undo")
 def undo(request: Request) -> Any:
-    return undone(_opened(request), _text(request.body, "run"), _flag(request.body, "apply"), caption_places())
+    return undone(_opened(request), request.text("run"), request.flag("apply"), caption_places())
 
 
 @post("datasets/{id}/drop")
 def drop(request: Request) -> Any:
-    numbers = [_whole(value, "ns") for value in _values(request.body, "ns")]
+    numbers = [as_whole(value, "ns") for value in request.values("ns")]
     return dropping.drop(_opened(request), numbers, caption_places())
 
 
 @post("datasets/{id}/restore")
 def restore(request: Request) -> Any:
-    names = [_string(value, "names") for value in _values(request.body, "names")]
+    names = [as_text(value, "names") for value in request.values("names")]
     return dropping.restore(_opened(request), names, caption_places())
 
 
@@ -191,10 +188,7 @@ def _opened(request: Request) -> Opened:
 
 
 def _n(request: Request) -> int:
-    text = request.path["n"]
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(MOST)):
-        raise NotFound(f"there is no picture {text[:20]!r}")
-    return int(text)
+    return request.index("n", "picture")
 
 
 def _shown(request: Request, shown: looks.Shown) -> File | Content:
@@ -210,43 +204,13 @@ def _changed(request: Request, opened: Opened, change: Any) -> Any:
 
     only = None
     if request.body.get("only") is not None:
-        only = {_whole(value, "only") for value in _values(request.body, "only")}
-    if not _flag(request.body, "apply"):
+        only = {as_whole(value, "only") for value in request.values("only")}
+    if not request.flag("apply"):
         return told(opened, plan(opened, change, only, caption_places()))
-    return apply(opened, change, only, caption_places(), _text(request.body, "plan"))
+    return apply(opened, change, only, caption_places(), request.text("plan"))
 
 
 def _edit(value: Any) -> Edit:
     if not isinstance(value, dict):
         raise DanluError("edits must be a list of objects with n, body and was.")
-    return Edit(_whole(value.get("n"), "n"), _string(value.get("body"), "body"), _string(value.get("was", ""), "was"))
-
-
-def _values(body: dict[str, Any], name: str) -> list[Any]:
-    found = body.get(name)
-    if not isinstance(found, list) or not 0 < len(found) <= MOST_VALUES:
-        raise DanluError(f"{name} must be a list with 1 to {MOST_VALUES:,} values.")
-    return found
-
-
-def _whole(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise DanluError(f"{name} must be whole numbers.")
-    return value
-
-
-def _string(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise DanluError(f"{name} must be text.")
-    return value
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    return _string(body.get(name, ""), name)
-
-
-def _flag(body: dict[str, Any], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise DanluError(f"{name} must be true or false.")
-    return value
+    return Edit(as_whole(value.get("n"), "n"), as_text(value.get("body"), "body"), as_text(value.get("was", ""), "was"))

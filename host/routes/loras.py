@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...views.errors import NotFound
-from .answers import File, Request, get
+from .answers import File, get
+from .request import Request
 
 
 @get("loras")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DanluError
-from .answers import File, Request, get, post
+from .answers import File, get, post
+from .request import Request
 
 if TYPE_CHECKING:
     from ...views.runs import Runs
@@ -39,15 +39,12 @@ def workflow(request: Request) -> Any:
 
 @post("runs/{run}/pin")
 def pin(request: Request) -> Any:
-    pinned = request.body.get("pinned")
-    if not isinstance(pinned, bool):
-        raise DanluError("pinned must be true or false.")
-    return _runs().pin(request.path["run"], pinned)
+    return _runs().pin(request.path["run"], request.flag("pinned", default=None))
 
 
 @post("runs/{run}/rename")
 def rename(request: Request) -> Any:
-    return _runs().rename(request.path["run"], _text(request, "name"))
+    return _runs().rename(request.path["run"], request.text("name"))
 
 
 @post("runs/{run}/trash")
@@ -62,7 +59,7 @@ def trashed(_request: Request) -> Any:
 
 @post("runs/{run}/restore")
 def restore(request: Request) -> Any:
-    return _runs().restore(request.path["run"], _text(request, "entry"))
+    return _runs().restore(request.path["run"], request.text("entry"))
 
 
 @post("runs/{run}/export")
@@ -74,10 +71,3 @@ def export(request: Request) -> Any:
 def archive(request: Request) -> Any:
     file = _runs().archive(request.path["run"], request.query.get("file", ""))
     return File(file, {"Content-Disposition": "attachment", "Content-Type": "application/zip"})
-
-
-def _text(request: Request, name: str) -> str:
-    found = request.body.get(name, "")
-    if not isinstance(found, str):
-        raise DanluError(f"{name} must be a text.")
-    return found

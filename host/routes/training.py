@@ -7,7 +7,8 @@ from typing import Any
 from ...training.reporter import Command
 from ...views.errors import Busy, NotFound
 from .. import commands, live
-from .answers import Request, get, post
+from .answers import get, post
+from .request import Request
 
 MOST_POINTS = 4000
 LAST_STEP = 10_000_000
