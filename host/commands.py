@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..training.reporter import Command
+from .server import queue, queued
 
 _lock = threading.Lock()
 _running = 0
@@ -47,16 +48,12 @@ def taken() -> Command | None:
 def queue_again() -> bool:
     """Puts the prompt that runs now behind all that wait; False where nothing waits.
 
-    The item is the host's own (`server.PromptServer.post_prompt`): number, id, prompt, and what came with it.
+    The item is the host's own: see `server.queued`.
     """
-    from server import PromptServer
-
-    queue = PromptServer.instance.prompt_queue
-    with queue.mutex:
-        waiting = [item[0] for item in queue.queue]
-        running = list(queue.currently_running.values())
-    if not waiting or len(running) != 1:
+    items = queue()
+    running, waiting = queued()
+    if items is None or not waiting or len(running) != 1:
         return False
     _, _, *rest = copy.deepcopy(running[0])
-    queue.put((max(waiting) + 1, str(uuid.uuid4()), *rest))
+    items.put((max(item[0] for item in waiting) + 1, str(uuid.uuid4()), *rest))
     return True

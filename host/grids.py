@@ -30,6 +30,7 @@ from ..views.grid import Grids, Live
 from ..views.run_ids import run_of
 from .lora import verify
 from .paths import loras_folder, runs_folder, system_folder
+from .server import queue, queued, send
 
 if TYPE_CHECKING:
     from .loops import RunningLoop
@@ -57,15 +58,16 @@ def live(id: str) -> Live | None:
     found = _live.get(id)
     if found is None:
         return None
-    queue = _server().prompt_queue
-    running, _ = queue.get_current_queue_volatile()
+    running, _ = queued()
     if any(item[1] == found.prompt for item in running):
         return replace(found, running=True)
-    return replace(found, why=_failure(queue.get_history(prompt_id=found.prompt).get(found.prompt)))
+    return replace(found, why=_failure(found.prompt))
 
 
-def _failure(entry: Mapping[str, Any] | None) -> str:
+def _failure(prompt: str) -> str:
     """What the host noted of a queue item that failed."""
+    items = queue()
+    entry = items.get_history(prompt_id=prompt).get(prompt) if items is not None else None
     for kind, data in ((entry or {}).get("status") or {}).get("messages") or []:
         if kind == "execution_error":
             return str(data.get("exception_message", "")).strip() or str(data.get("exception_type", ""))
@@ -124,15 +126,7 @@ class Watch:
     def _tell(self, what: str, **more: Any) -> None:
         """To every page: a second one, or one that was loaded again, shows the same grid."""
         data = {"grid": self.id, "workflow": self._workflow, "node": self._loop.body.grid, "what": what, **more}
-        server = _server()
-        if server is not None:
-            server.send_sync(EVENT, data)
-
-
-def _server() -> Any:
-    from server import PromptServer
-
-    return getattr(PromptServer, "instance", None)
+        send(EVENT, data)
 
 
 def _prompt_id() -> str:
@@ -238,10 +232,3 @@ def _listed(path: Path) -> str:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
     raise DanluError(f"{path.name} lies outside of models/loras.")
-
-
-def workflow_id(extra: Mapping[str, Any] | None) -> str:
-    """Of the workflow that the front end sends along; empty where there is none."""
-    workflow = (extra or {}).get("workflow")
-    found = workflow.get("id") if isinstance(workflow, Mapping) else None
-    return found if isinstance(found, str) else ""

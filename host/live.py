@@ -15,6 +15,7 @@ from typing import Any
 
 from ..training.curves import Points, extremes
 from ..training.reporter import RunReport, StepReport
+from .server import queued, send, workflow_id
 
 MOST_POINTS = 8
 """Of an event: single losses of the steps since the one before; fast steps are many."""
@@ -50,7 +51,7 @@ class Live:
 
     def begin(self) -> None:
         _keep(asdict(self.run))
-        _send("danlu.run", asdict(self.run))
+        send("danlu.run", asdict(self.run))
 
     def note(self, report: StepReport) -> None:
         """After each step."""
@@ -61,15 +62,15 @@ class Live:
         event = {**asdict(self.run), **report_of(report, self.run.steps), "memory": memory}
         _keep(event)
         points = extremes(self._points, MOST_POINTS, lambda point: point[1])
-        _send("danlu.step", {**event, "points": points})
+        send("danlu.step", {**event, "points": points})
         self._points.clear()
 
     def checkpoint(self, step: int, validation: Mapping[str, Points]) -> None:
-        _send("danlu.checkpoint", {"run": self.run.run, "step": step, "validation": dict(validation)})
+        send("danlu.checkpoint", {"run": self.run.run, "step": step, "validation": dict(validation)})
 
     def end(self) -> None:
         _keep(None)
-        _send("danlu.end", {"run": self.run.run})
+        send("danlu.end", {"run": self.run.run})
 
 
 def now() -> dict[str, Any] | None:
@@ -97,34 +98,15 @@ def live_run(run: RunReport, node: str) -> Live:
 
 
 def _running() -> tuple[str, str]:
-    """(prompt's id, its workflow's id), as `server.PromptServer.post_prompt` has put them into the queue."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    queue = getattr(server, "prompt_queue", None)
-    if queue is None:
-        return "", ""
-    with queue.mutex:
-        running = list(queue.currently_running.values())
+    """(prompt's id, its workflow's id)"""
+    running, _ = queued()
     if len(running) != 1:
         return "", ""
-    prompt, extra = running[0][1], running[0][3]
-    try:
-        return str(prompt), str(extra["extra_pnginfo"]["workflow"]["id"])
-    except (KeyError, TypeError):
-        return str(prompt), ""
+    _, prompt, _, extra, *_ = running[0]
+    return str(prompt), workflow_id(extra.get("extra_pnginfo"))
 
 
 def _keep(event: dict[str, Any] | None) -> None:
     global _now
     with _lock:
         _now = event
-
-
-def _send(kind: str, event: dict[str, Any]) -> None:
-    """To every page: which of its nodes shows the run is for the page to say."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    if server is not None:
-        server.send_sync(kind, event)

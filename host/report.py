@@ -17,6 +17,7 @@ from ..training.reporter import Command, Reporter, RunReport, StepReport, durati
 from . import commands
 from .live import Live, live_run
 from .memory import memory_in_use
+from .server import instance
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,9 +44,7 @@ class NodeReporter(Reporter):
         self._live: Live | None = None
 
     def text(self, text: str) -> None:
-        from server import PromptServer
-
-        server = getattr(PromptServer, "instance", None)
+        server = instance()
         if server is not None and self.node_id is not None:
             server.send_progress_text(text, _shown_as(self.node_id))
 

@@ -44,9 +44,9 @@ class DanluGrid(io.ComfyNode):
     @classmethod
     def execute(cls, loop: Any, image: Any = None, label: Any = None) -> io.NodeOutput:
         """`image` and `label` are never evaluated: copies of what leads to them are, one a cell."""
-        from ..host.grids import workflow_id
         from ..host.loops import RunningLoop
         from ..host.saving import Graph
+        from ..host.server import workflow_id
 
         texts = Graph(cls.hidden.prompt, cls.hidden.extra_pnginfo).metadata()
         graph = cls.hidden.dynprompt.get_original_prompt()

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 def register_routes() -> None:
     """Once, when the pack is loaded; does nothing where there is no server."""
-    from server import PromptServer
+    from ..server import instance
 
-    server = getattr(PromptServer, "instance", None)
+    server = instance()
     if server is None:
         return
     from . import answers, datasets, fresh, grids, loras, runs, training  # noqa: F401 (each registers what it answers)

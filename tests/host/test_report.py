@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import comfy.utils
 import comfy_execution.progress
 import pytest
 import torch
+from execution import PromptQueue
 from PIL import Image
 
 from danlu.host import live, memory, report
@@ -129,8 +129,8 @@ def queued(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> Socket:
     dynprompt = SimpleNamespace(get_display_node_id=lambda node: {"7.0.0.2": "7"}.get(node, node))
     monkeypatch.setattr(comfy_execution.progress, "get_progress_state", lambda: SimpleNamespace(dynprompt=dynprompt))
     extra = {"extra_pnginfo": {"workflow": {"id": "a-workflow"}}}
-    running: dict[int, Any] = {0: (1, "a-prompt", {}, extra, [])}
-    socket.prompt_queue = SimpleNamespace(mutex=threading.Lock(), currently_running=running)
+    socket.prompt_queue = PromptQueue(socket)
+    socket.prompt_queue.currently_running = {0: (1, "a-prompt", {}, extra, [])}
     return socket
 
 
