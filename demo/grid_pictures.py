@@ -7,24 +7,13 @@ Needs Playwright and a Chromium, as the browser tests do, and some minutes of tr
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
-import logging
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from .front_end import chromium, open_page
+from .front_end import open_page
 from .install import install
-from .screenshots import QUALITY, REPOSITORY, TEMPLATES
-from .server import Client, HostProcess
-
-log = logging.getLogger(__name__)
+from .staging import DOCS, parser_of, save_settled, staged, template, viewport
 
 CHECKPOINTS = 4
 STRENGTHS = "1.0, 0.6"
@@ -76,14 +65,14 @@ RUN = "() => app.queuePrompt(0, 1)"
 def take(page: Any, output: Path, steps: int) -> None:
     """Trains, compares, and saves what the page shows."""
     every = max(1, steps // CHECKPOINTS)
-    page.evaluate(TRAIN, [_template("Train and test every checkpoint"), steps, every])
+    page.evaluate(TRAIN, [template("Train and test every checkpoint"), steps, every])
     page.evaluate(RUN)
     page.wait_for_function(MIDDLE, arg=CHECKPOINTS - 1, timeout=PATIENCE)
     page.wait_for_timeout(8000)  # some steps further: the curve goes on after the newest picture
     page.evaluate(LOOK)
-    _save(page, page, output / "training.jpg")
+    save_settled(page, page, output / "training.jpg")
     page.wait_for_function(DONE, timeout=PATIENCE)
-    page.evaluate(COMPARE, [_template("Compare checkpoints"), STRENGTHS])
+    page.evaluate(COMPARE, [template("Compare checkpoints"), STRENGTHS])
     page.evaluate(RUN)
     page.wait_for_function(DONE, timeout=PATIENCE)
     page.get_by_role("button", name="Open the grid").dispatch_event("click")
@@ -93,43 +82,22 @@ def take(page: Any, output: Path, steps: int) -> None:
         cells.nth(number).click()
         page.keyboard.press(key)
     page.keyboard.press("p")
-    dialog = page.locator(".danlu-dialog")
-    _save(page, dialog.last, output / "grid-page.jpg")
+    dialog = page.locator(".danlu-dialog").last
+    save_settled(page, dialog, output / "grid-page.jpg")
     page.keyboard.press("c")
-    _save(page, dialog.last, output / "grid-compare.jpg")
-
-
-def _template(name: str) -> dict[str, Any]:
-    return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def _save(page: Any, shown: Any, path: Path) -> None:
-    """`shown`: the page, or what of it."""
-    page.wait_for_timeout(2000)
-    picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, quality=QUALITY)
-    log.info("%s", path)
+    save_settled(page, dialog, output / "grid-compare.jpg")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="demo.grid_pictures", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "docs", help="folder (default: %(default)s)")
+    parser = parser_of("grid_pictures", __doc__, DOCS, "renderer", "theme", "width")
     parser.add_argument("--steps", type=int, default=400, help="of training (default: %(default)s)")
-    parser.add_argument("--renderer", choices=("canvas", "nodes2"), default="canvas")
-    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
-    parser.add_argument("--width", type=int, default=1280, help="of the page, in pixels (default: %(default)s)")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="danlu-grid-") as folder:
-        install(Path(folder))
-        host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), Path(folder), packs={"danlu": REPOSITORY})
-        with host, Client(host.url) as client, chromium() as browser:
-            client.set_setting("Comfy.ColorPalette", options.theme)
-            client.set_setting("Comfy.Minimap.Visible", False)
-            viewport = (options.width, round(options.width * 0.62))
-            with open_page(client, browser, options.renderer, viewport) as page:
-                take(page, options.output, options.steps)
+    settings = {"Comfy.ColorPalette": options.theme, "Comfy.Minimap.Visible": False}
+    with (
+        staged(install, settings=settings) as (client, browser),
+        open_page(client, browser, options.renderer, viewport(options.width)) as page,
+    ):
+        take(page, options.output, options.steps)
     return 0
 
 

@@ -8,25 +8,17 @@ examples of the pages in `web/docs` tell.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from .front_end import chromium, open_page
+from .front_end import open_page
 from .screenshots import BARE, picture
-from .server import Client, HostProcess
+from .staging import REPOSITORY, parser_of, save, staged
 
-log = logging.getLogger(__name__)
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 PICTURES = REPOSITORY / "web" / "docs" / "img"
 WIDTH, QUALITY = 860, 80
 """The help panel is narrow: pixels at most; JPEG's."""
@@ -169,22 +161,13 @@ def inputs_of(info: Mapping[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="demo.help_pictures", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=PICTURES, help="folder for the pictures (default: %(default)s)")
+    parser = parser_of("help_pictures", __doc__, PICTURES)
     parser.add_argument("nodes", nargs="*", metavar="NODE", help="ids of nodes (default: all)")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="danlu-help-") as folder:
-        host = HostProcess(Path(os.environ["DANLU_COMFYUI"]), Path(folder), packs={"danlu": REPOSITORY})
-        with host, Client(host.url) as client, chromium() as browser:
-            for name, value in BARE.items():
-                client.set_setting(name, value)
-            with open_page(client, browser, "canvas") as page:
-                for node in options.nodes or EXAMPLES:
-                    file, comment = options.output / f"{node}.jpg", inputs_of(client.object_info(node))
-                    take(page, node).save(file, quality=QUALITY, optimize=True, comment=comment)
-                    log.info("%s", file)
+    with staged(settings=BARE) as (client, browser), open_page(client, browser, "canvas") as page:
+        for node in options.nodes or EXAMPLES:
+            comment = inputs_of(client.object_info(node))
+            save(take(page, node), options.output / f"{node}.jpg", QUALITY, optimize=True, comment=comment)
     return 0
 
 

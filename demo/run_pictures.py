@@ -7,27 +7,24 @@ Needs Playwright and a Chromium, as the browser tests do. Takes a few minutes.
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
-import os
+import logging
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from .front_end import chromium, open_page
+from .front_end import open_page
 from .install import install
-from .server import Client, HostProcess, ServerError
+from .server import Client, ServerError
+from .staging import DOCS, parser_of, save_settled, staged, template
 from .workflow import to_api
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-WORKFLOW = REPOSITORY / "workflows" / "Train a LoRA.json"
-QUALITY, SIZE = 85, (1280, 760)
+log = logging.getLogger(__name__)
+
+WORKFLOW = "Train a LoRA"
+HEIGHT = 760
+"""Of the page, in pixels."""
 STEPS = 60
 RUNS: Mapping[str, Mapping[str, Any]] = {
     "dantong": {"training": {"learning_rate": 1e-3}},
@@ -40,7 +37,7 @@ RUNS: Mapping[str, Mapping[str, Any]] = {
 
 def trained(client: Client, name: str, wanted: Mapping[str, Any]) -> None:
     """One of `RUNS`, by the bundled workflow."""
-    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    workflow = template(WORKFLOW)
     graph = to_api(workflow, client.get("/object_info"))
     (key,) = (key for key, node in graph.items() if node["class_type"] == "DanluTrainLoRA")
     graph[key]["inputs"] |= {"name": name, "steps": wanted.get("steps", STEPS), "save_every": STEPS // 5}
@@ -76,45 +73,28 @@ def _needed(graph: Mapping[str, Any], end: str) -> dict[str, Any]:
 
 
 def take(page: Any, output: Path) -> None:
-    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    page.evaluate("async workflow => { await app.loadGraphData(workflow); }", workflow)
+    page.evaluate("async workflow => { await app.loadGraphData(workflow); }", template(WORKFLOW))
     page.locator(".danlu-runs-tab-button").click()
     rows = page.locator(".danlu-runs-row")
     rows.nth(len(RUNS) - 1).wait_for()
     rows.first.locator(".danlu-runs-open").click()
     for number in range(len(RUNS) - 1):
         rows.nth(number + 1).get_by_role("checkbox").check()
-    _save(page, output / "runs.jpg")
+    save_settled(page, page, output / "runs.jpg")
     page.locator("[data-act=compare]").click()
     page.locator(".danlu-runs-legend button").nth(len(RUNS) - 2).wait_for()
-    _save(page, output / "runs-curves.jpg")
-
-
-def _save(page: Any, path: Path) -> None:
-    page.wait_for_timeout(1500)
-    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=QUALITY)
-    print(path, flush=True)
+    save_settled(page, page, output / "runs-curves.jpg")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="demo.run_pictures", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "docs", help="default: %(default)s")
-    parser.add_argument("--renderer", choices=("canvas", "nodes2"), default="canvas")
-    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
-    parser.add_argument("--width", type=int, default=SIZE[0])
-    options = parser.parse_args(arguments)
-    comfyui, begun = Path(os.environ["DANLU_COMFYUI"]), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="danlu-run-pictures-") as folder:
-        base = Path(folder)
-        install(base)
-        host = HostProcess(comfyui, base, packs={"danlu": REPOSITORY})
-        with host, Client(host.url) as client, chromium() as browser:
-            for name, wanted in RUNS.items():
-                trained(client, name, wanted)
-                print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
-            client.set_setting("Comfy.ColorPalette", options.theme)
-            with open_page(client, browser, options.renderer, (options.width, SIZE[1])) as page:
-                take(page, options.output)
+    options = parser_of("run_pictures", __doc__, DOCS, "renderer", "theme", "width").parse_args(arguments)
+    begun = time.monotonic()
+    with staged(install, settings={"Comfy.ColorPalette": options.theme}) as (client, browser):
+        for name, wanted in RUNS.items():
+            trained(client, name, wanted)
+            log.info("%s: %.0f s", name, time.monotonic() - begun)
+        with open_page(client, browser, options.renderer, (options.width, HEIGHT)) as page:
+            take(page, options.output)
     return 0
 
 

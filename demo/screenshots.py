@@ -7,29 +7,22 @@ Needs Playwright and a Chromium, as the browser tests do, and trains nothing.
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
 import math
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from .front_end import chromium, open_page
+from .front_end import open_page
 from .install import install
 from .real_templates import list_only
-from .server import Client, HostProcess
+from .staging import TEMPLATES, parser_of, save, shot, staged, template
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-TEMPLATES = REPOSITORY / "workflows"
 # Only listed, never loaded.
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
-MARGIN, WIDTH, QUALITY = 20, 1400, 85
-"""Pixels around the graph at its own size; pixels of the picture's width at most; JPEG's."""
+MARGIN, WIDTH = 20, 1400
+"""Pixels around the graph at its own size; pixels of the picture's width at most."""
 # The front end leaves one button in the upper right corner, to end focus mode; this strip is cut off.
 STRIP = 60
 BARE = {"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False, "Comfy.Minimap.Visible": False}
@@ -58,41 +51,29 @@ def picture(page: Any, workflow: dict[str, Any]) -> Image.Image:
     width, height = (math.ceil(end - start) + 2 * MARGIN for start, end in zip(low, high, strict=True))
     page.set_viewport_size({"width": width, "height": STRIP + height})
     page.evaluate(PLACE, [low, [MARGIN, STRIP + MARGIN]])
-    png = page.screenshot(clip={"x": 0, "y": STRIP, "width": width, "height": height})
+    graph = shot(page, clip={"x": 0, "y": STRIP, "width": width, "height": height})
     scale = min(1.0, WIDTH / width)
     size = round(width * scale), round(height * scale)
-    return Image.open(io.BytesIO(png)).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return graph.resize(size, Image.Resampling.LANCZOS)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="demo.screenshots", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=TEMPLATES, help="folder for the pictures (default: %(default)s)")
-    parser.add_argument("--renderer", choices=("canvas", "nodes2"), default="canvas")
+    parser = parser_of("screenshots", __doc__, TEMPLATES, "renderer")
     parser.add_argument("templates", nargs="*", metavar="TEMPLATE", help="names of templates (default: all)")
     options = parser.parse_args(arguments)
-    comfyui = Path(os.environ["DANLU_COMFYUI"])
-    with tempfile.TemporaryDirectory(prefix="danlu-screenshots-") as folder:
-        base = Path(folder)
-        install(base)
-        list_only(base)
-        (base / "models" / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (base / "models" / "checkpoints" / CHECKPOINT).touch()
-        host = HostProcess(comfyui, base, packs={"danlu": REPOSITORY})
-        with host, Client(host.url) as client, chromium() as browser:
-            _take_all(client, browser, options)
+    every = sorted(path.stem for path in TEMPLATES.glob("*.json"))
+    wanted = [name for name in every if name in (options.templates or every)]
+    with staged(install, list_only, _list_checkpoint, settings=BARE) as (client, browser):
+        for name in wanted:
+            with open_page(client, browser, options.renderer) as page:
+                save(picture(page, template(name)), options.output / f"{name}.jpg")
     return 0
 
 
-def _take_all(client: Client, browser: Any, options: argparse.Namespace) -> None:
-    for name, value in BARE.items():
-        client.set_setting(name, value)
-    for template in sorted(TEMPLATES.glob("*.json")):
-        if options.templates and template.stem not in options.templates:
-            continue
-        with open_page(client, browser, options.renderer) as page:
-            target = options.output / f"{template.stem}.jpg"
-            picture(page, json.loads(template.read_text(encoding="utf-8"))).save(target, quality=QUALITY)
-            print(target, flush=True)
+def _list_checkpoint(base: Path) -> None:
+    file = base / "models" / "checkpoints" / CHECKPOINT
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
 if __name__ == "__main__":
