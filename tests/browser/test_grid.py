@@ -49,8 +49,8 @@ GRID = "f" * 24
 
 @pytest.fixture(scope="module", autouse=True)
 def loras(server: Server, template_models: None) -> None:
-    """In the folder that the template names."""
-    write_loras(server, "danlu")
+    """In a folder that no other test saves into."""
+    write_loras(server, "watched")
 
 
 def template(name: str) -> dict[str, Any]:
@@ -83,9 +83,14 @@ def headings(page: Any, role: str) -> list[str]:
 
 
 def test_a_sweep_is_watched_compared_and_found_again(page: Any, server: Server) -> None:
-    seed = str(next(_seeds))
-    changes = [["DanluSweep", "strengths_for", "all"], ["DanluSweep", "prompts", "a <b>cat</b>"]]
-    open_template(page, "Compare checkpoints", [*changes, ["DanluSweep", "seeds", seed]])
+    sweep = [("strengths_for", "all"), ("prompts", "a <b>cat</b>"), ("seeds", str(next(_seeds)))]
+    changes: list[list[Any]] = [
+        ["DanluCheckpointsFromFolder", "folder", "watched"],
+        *(["DanluSweep", *each] for each in sweep),
+    ]
+    # Steps enough that a busy page can draw one cell before the next is done.
+    changes += [["KSampler", "steps", 40]]
+    open_template(page, "Compare checkpoints", changes)
     size = page.evaluate(SIZE)
     run(page, 6)  # the base stands at both strengths
     seen = page.evaluate("() => seen")
