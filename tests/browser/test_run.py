@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from danlu.tests.browser.fixtures import RENDERERS
-from danlu.tests.server import REPOSITORY, Server
+from danlu.tests.browser.training_page import open_training
+from danlu.tests.server import Server
 
 STEPS = 2
-OPEN = """async ([workflow, seed, steps]) => {
-  await app.loadGraphData(workflow);
-  const set = (type, name, value) => app.graph.nodes.filter(node => node.type === type)
-    .forEach(node => { node.widgets.find(widget => widget.name === name).value = value; });
-  set('DanluTrainLoRA', 'seed', seed);
-  set('DanluTrainLoRA', 'steps', steps);
-  set('DanluTrainingConfig', 'batch_size', 1);
-  set('KSampler', 'steps', 1);
-  const train = app.graph.nodes.find(node => node.type === 'DanluTrainLoRA');
-  app.canvas.ds.scale = 1;
-  app.canvas.ds.offset = [300 - train.pos[0], 200 - train.pos[1]];
-  app.canvas.setDirty(true, true);
-}"""
 WIDGETS = "() => JSON.stringify(app.graph.serialize().nodes.map(node => node.widgets_values))"
 NEW_PROMPT = """() => {
   app.graph.nodes.find(node => node.title === 'Test prompt').widgets[0].value = 'a large dantong';
@@ -34,11 +20,8 @@ NEW_PROMPT = """() => {
 
 @pytest.fixture
 def template_page(page: Any, template_models: None) -> Any:
-    """The full template, small; each renderer has a seed of its own, and so a run of its own."""
-    path = REPOSITORY / "workflows" / "Train a LoRA.json"
-    workflow = json.loads(path.read_text(encoding="utf-8"))
-    page.evaluate(OPEN, [workflow, 100 + RENDERERS.index(page.renderer), STEPS])
-    page.wait_for_timeout(1000)
+    """The full template, small, with a run of its own."""
+    open_training(page, STEPS)
     return page
 
 

@@ -1,4 +1,4 @@
-"""A page with the template that trains, for the tests of its buttons and of its chart."""
+"""A page with the template that trains."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PLACE = f"""name => {{
 }}"""
 
 
-def open_training(page: Any) -> None:
+def open_training(page: Any, steps: int = STEPS) -> None:
     """Opens the template with a seed of its own, the train node in sight."""
     path = REPOSITORY / "workflows" / "Train a LoRA.json"
     workflow = json.loads(path.read_text(encoding="utf-8"))
-    page.evaluate(OPEN, [workflow, next(_seeds), STEPS])
+    page.evaluate(OPEN, [workflow, next(_seeds), steps])
     page.wait_for_timeout(1000)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import socket
 from collections.abc import Iterator
@@ -13,24 +12,20 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from danlu.tests.http.asking import JSON, sent
 from danlu.tests.http.graphs import training
 from danlu.tests.server import Server
 
 RUN = "0123456789abcdef01234567"
 COMMAND = "/danlu/train/finish"
 """A POST like any other; nothing trains, so that a request that is taken is answered with 409."""
-JSON = {"Content-Type": "application/json"}
 MEGABYTES = 2**20
 
 
 def ask(server: Server, method: str, path: str, body: Any = None, headers: Any = None) -> tuple[int, dict[str, Any]]:
-    """(status, JSON), the path sent as it is."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
-    return answer.status, json.loads(text) if answer.headers.get_content_type() == "application/json" else {}
+    """(status, JSON)"""
+    status, found, told = sent(server, method, path, body, headers or {})
+    return status, json.loads(found) if told.get("Content-Type", "").startswith("application/json") else {}
 
 
 def post(server: Server, body: bytes, **headers: str) -> int:

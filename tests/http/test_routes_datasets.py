@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from danlu.demo.server import node
-from danlu.tests.http.test_routes_grids import answer, asked, error
+from danlu.tests.http.asking import answer, asked, error
 from danlu.tests.server import Server
 
 TEXTS = {"1": "red, hat", "2": "blue, hat", "3": None}

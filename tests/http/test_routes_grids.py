@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
 from safetensors import safe_open
 
 from danlu.demo.server import Run, node
+from danlu.tests.http.asking import answer, asked, error
 from danlu.tests.http.graphs import training
 from danlu.tests.http.loop_graphs import add_decoder, add_loras, body, from_folder, images, opened, plain, shown, sweep
 from danlu.tests.server import Server
 
 WORKFLOW = "3b0f0c7e-2a52-4d5e-9f0e-000000000001"
-
-
-def asked(
-    server: Server, path: str, post: Any = None, headers: dict[str, str] | None = None
-) -> tuple[int, bytes, dict[str, str]]:
-    """(status, body, headers); the path goes out as it is written."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-    data = None if post is None else post if isinstance(post, bytes) else json.dumps(post).encode()
-    usual = {} if data is None else {"Content-Type": "application/json"}
-    connection.request("GET" if data is None else "POST", f"/danlu/{path}", data, {**usual, **(headers or {})})
-    answer = connection.getresponse()
-    found = answer.status, answer.read(), dict(answer.getheaders())
-    connection.close()
-    return found
-
-
-def answer(server: Server, path: str, post: Any = None) -> Any:
-    status, found, _ = asked(server, path, post)
-    assert status == 200, found
-    return json.loads(found)
-
-
-def error(server: Server, path: str, post: Any = None) -> tuple[int, str]:
-    status, found, _ = asked(server, path, post)
-    return status, json.loads(found)["error"]
 
 
 def queued(server: Server, graph: dict[str, Any], workflow: str = WORKFLOW) -> Run:

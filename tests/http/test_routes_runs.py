@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from danlu.demo.server import Message, Run, node
+from danlu.tests.http.asking import answer, asked, error
 from danlu.tests.http.graphs import told_step, training
 from danlu.tests.http.loop_graphs import add_decoder, train_loop
-from danlu.tests.http.test_routes_grids import answer, asked, error
 from danlu.tests.server import Server
 
 NAME, STEPS = "listed", 40
