@@ -10,8 +10,6 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +17,7 @@ from typing import IO, Any
 
 from ..advisor.verdicts import GOOD, NOT_JUDGED
 from ..training.runs.session import ENDED, FAILED, LONGEST, RUNNING, STOPPED, Session, is_imported, read_session
+from ..training.runs.sizes import Inode, files_below, inode
 from ..training.runs.store import RunStore
 
 FINISHED = "finished"
@@ -34,7 +33,6 @@ WATCHED = (".", "checkpoints", "states", "pins", "log.jsonl")
 """Of a run: every change in it changes the time of one of these."""
 
 Stamp = tuple[tuple[int, int], ...]
-Inode = tuple[int, int]
 Line = tuple[int, float]
 """(step, loss)"""
 
@@ -180,22 +178,11 @@ def _best(store: RunStore, steps: list[int]) -> int | None:
 def folder_size(folder: Path) -> tuple[int, dict[Inode, int]]:
     """(bytes of all files below, of these those that lie elsewhere too)"""
     whole, shared = 0, dict[Inode, int]()
-    for stat in _stats(folder):
+    for _, stat in files_below(folder):
         whole += stat.st_size
         if stat.st_nlink > 1:
-            shared[stat.st_dev, stat.st_ino] = stat.st_size
+            shared[inode(stat)] = stat.st_size
     return whole, shared
-
-
-def _stats(folder: str | Path) -> Iterator[os.stat_result]:
-    """Of every file below it."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _stats(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # what is being written goes by another name in a moment
-                    yield entry.stat(follow_symlinks=False)
 
 
 def _curve(log: Path) -> tuple[list[float], int]:

@@ -13,6 +13,7 @@ from ...errors import DanluError
 from ..memory import shown_bytes
 from . import labels
 from .labels import SHORT_ID
+from .sizes import files_below, inode
 from .store import RunStore, all_runs
 
 _LABEL = re.compile(rf".*\(([0-9a-f]{{{SHORT_ID}}})\)")
@@ -49,7 +50,7 @@ def overview(runs: Path) -> list[RunFacts]:
 
 def facts(store: RunStore) -> RunFacts:
     name, used = store.name()
-    sizes = {file: file.stat().st_size for file in store.folder.rglob("*") if file.is_file()}
+    sizes = {file: stat.st_size for file, stat in files_below(store.folder)}
 
     def below(folder: str) -> int:
         return sum(size for file, size in sizes.items() if file.parent == store.folder / folder)
@@ -62,8 +63,8 @@ def facts(store: RunStore) -> RunFacts:
 
 def disk_use(runs: Iterable[RunFacts]) -> int:
     """Bytes of all of them together: a file that two runs share is counted once."""
-    found = [file.stat() for run in runs for file in run.store.folder.rglob("*") if file.is_file()]
-    return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in found}.values())
+    found = (stat for run in runs for _, stat in files_below(run.store.folder))
+    return sum({inode(stat): stat.st_size for stat in found}.values())
 
 
 def label(store: RunStore) -> str:
