@@ -87,9 +87,8 @@ class Watch:
         signatures = [loop.signature(cell) for cell in plan.cells]
         self.id = grid_id(self._workflow, loop.body.grid, plan.name, loop.shared, signatures)
 
-    def begun(self) -> None:
-        """Also where the cells are others than were planned, since training was ended early."""
-        now = self._loop.cells_now()
+    def begun(self, now: list[Cell | None]) -> None:
+        """`now`: the loop's cells, which are others than were planned where training was ended early."""
         if now == self._now:
             return
         cells = tuple(self._planned(cell, planned) for cell, planned in zip(now, self._loop.plan.cells, strict=True))
@@ -102,8 +101,9 @@ class Watch:
         self._now, self._note = now, note
         self._tell("begun")
 
-    def now(self, number: int) -> None:
-        self.begun()
+    def now(self, number: int, cells: list[Cell | None]) -> None:
+        """The cell that is made now; `cells`: as in `begun`."""
+        self.begun(cells)
         _live.pop(self.id, None)
         prompt = _prompt_id()
         _live[self.id] = Live(prompt, number)

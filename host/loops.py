@@ -83,9 +83,10 @@ class RunningLoop:
         if not isinstance(plan, LoopPlan):
             raise DanluError("loop: wire the loop output of Train Loop (Danlu) or Sweep (Danlu).")
         found = cls(plan, find_body(graph, grid, _is_output), cell_store(), texts)
-        found.waiting = {n for n, cell in enumerate(found.cells_now()) if cell and found.done(cell) is None}
+        cells = found.cells_now()
+        found.waiting = {n for n, cell in enumerate(cells) if cell and found.done(cell) is None}
         found.watch = Watch(found, workflow)
-        found.watch.begun()
+        found.watch.begun(cells)
         return found
 
     # What is there
@@ -136,14 +137,15 @@ class RunningLoop:
     def turn(self, number: int, graph: Any) -> Expansion | list[Entry]:
         """A cell's: what makes it, or its pictures where it is done. `graph`: the host's DynamicPrompt."""
         comfy.model_management.throw_exception_if_processing_interrupted()
-        cell = self.cells_now()[number]
+        cells = self.cells_now()
+        cell = cells[number]
         done = self.done(cell) if cell else None
         if cell is None or done:
             self.waiting.discard(number)
             return _entries(done.files) if done else []
         self.started = time.monotonic()
         self.tell(cell.label)
-        self.watch.now(number)
+        self.watch.now(number, cells)
         prefix = f"{self.body.grid}.0."
         copy = Copy(self.body, cell.given, prefix, self._outside)
         inputs = {"running": self, "number": number, "image": copy.ends["image"]}

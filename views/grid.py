@@ -13,11 +13,11 @@ from ..errors import DanluError
 from ..sweep.grids import GridNote, GridStore, Head, Marks, PlannedCell
 from ..sweep.store import CellStore
 from .errors import NotFound
-from .kept import Kept
+from .kept import Kept, fitting
 
 AXES = ("checkpoint", "strength", "prompt", "seed", "picture")
 SIDES = (64, 128, 256, 512, 1024)
-"""Pixels of the longer side that small pictures come in: few, so that they are made once."""
+"""Pixels of the longer side that small pictures come in."""
 MOST_LISTED = 100
 _kept = Kept()
 
@@ -124,13 +124,8 @@ class Grids:
     def small(self, id: str, number: int, picture: int, side: int) -> bytes:
         """A JPEG whose longer side has `side` pixels, rounded up to one of `SIDES`. Raises NotFound, DanluError."""
         file = self.file(id, number, picture)
-        fitting = next((known for known in SIDES if known >= side), SIDES[-1])
-        stat = file.stat()
-        key = (file, stat.st_mtime_ns, stat.st_size, fitting)
-        content = _kept.get(key)
-        if content is None:
-            _kept.put(key, content := _small(file, fitting))
-        return content
+        stat, side = file.stat(), fitting(side, SIDES)
+        return _kept.made((file, stat.st_mtime_ns, stat.st_size, side), lambda: _small(file, side))
 
     def pin(self, id: str, number: int, pinned: bool) -> Marks:
         self.cell(id, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 MOST_BYTES = 64 << 20
 
@@ -17,6 +18,13 @@ class Kept:
         self._lock = threading.Lock()
         self._found: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
+    def made(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+        """What is kept under the key, or what `make` gives, which is kept then."""
+        content = self.get(key)
+        if content is None:
+            self.put(key, content := make())
+        return content
+
     def get(self, key: tuple[object, ...]) -> bytes | None:
         with self._lock:
             if key in self._found:
@@ -29,3 +37,8 @@ class Kept:
             self._found[key] = content
             while self.size > self._most:
                 self.size -= len(self._found.popitem(last=False)[1])
+
+
+def fitting(side: int, sides: Sequence[int]) -> int:
+    """The next of `sides` (rising), or the largest: there are few versions of each picture."""
+    return next((each for each in sides if each >= side), sides[-1])

@@ -25,7 +25,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> loops.RunningLoo
     body = Body({"2": {"class_type": loops.GRID, "inputs": {}}}, "1", "2", {}, frozenset(), ())
     found = loops.RunningLoop(plan, body, CellStore(tmp_path / "cells", tmp_path / "output"), {})
     found.watch = loops.Watch(found, "")
-    found.watch.begun()
+    found.watch.begun(found.cells_now())
     return found
 
 

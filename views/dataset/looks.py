@@ -18,11 +18,11 @@ from ...dataset.masks import open_mask
 from ...dataset.model import Picture
 from ...errors import DanluError
 from ..errors import NotFound
-from ..kept import Kept
+from ..kept import Kept, fitting
 from .open import Opened
 
 SIDES = (128, 256, 512, 1024)
-"""Of thumbnails, so that there are few versions of each."""
+"""Of thumbnails."""
 QUALITY, FULL_QUALITY = 82, 92
 BROWSERS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
 VIDEOS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
@@ -48,19 +48,20 @@ def thumbnail(opened_: Opened, n: int, side: int, which: str = "picture") -> Sho
 
 def small(picture: Picture, side: int, mask: bool = False) -> Shown:
     """The picture's own file, or its mask."""
-    side = next((each for each in SIDES if each >= side), SIDES[-1])
+    side = fitting(side, SIDES)
     path = _there(picture, mask)
     try:
         found = file_stat(path)
     except OSError:
         raise NotFound(f"{picture.name} is not there any more") from None
     key = (str(path), found.st_mtime_ns, found.st_size, side, mask)
-    content = _kept.get(key)
-    if content is None:
-        image = _image(picture, mask, side)
-        image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        _kept.put(key, content := _jpeg(image, QUALITY))
-    return Shown("image/jpeg", content)
+    return Shown("image/jpeg", _kept.made(key, lambda: _small(picture, mask, side)))
+
+
+def _small(picture: Picture, mask: bool, side: int) -> bytes:
+    image = _image(picture, mask, side)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return _jpeg(image, QUALITY)
 
 
 def whole(opened_: Opened, n: int, which: str = "picture") -> Shown:
