@@ -20,7 +20,7 @@ TOKENIZERS = ("clip_l", "t5xxl", "qwen")
 
 def token_counter(clip: Any) -> Counter:
     """Counts by the CLIP's own tokenizer, once a text. Nothing is loaded to a device."""
-    return _counter(clip.tokenize, "text")
+    return _counter(clip.tokenize, "text", clip.tokenizer)
 
 
 @lru_cache(maxsize=len(TOKENIZERS))
@@ -33,10 +33,12 @@ def known_counter(name: str) -> Counter:
     kinds = dict(zip(TOKENIZERS, (SDTokenizer, T5XXLTokenizer, Qwen25_7BVLITokenizer), strict=True))
     if name not in kinds:
         raise DanluError(f"There is no tokenizer {name!r}; there are {', '.join(kinds)}.")
-    return _counter(kinds[name]().tokenize_with_weights, name)
+    tokenizer = kinds[name]()
+    return _counter(tokenizer.tokenize_with_weights, name, tokenizer)
 
 
-def _counter(tokenize: Callable[..., Any], name: str) -> Counter:
+def _counter(tokenize: Callable[..., Any], name: str, tokenizer: Any) -> Counter:
+    """`tokenizer`: of the host, or what holds several of them."""
     lock = threading.Lock()
     """Fast tokenizers of transformers bear one thread at a time."""
 
@@ -48,13 +50,21 @@ def _counter(tokenize: Callable[..., Any], name: str) -> Counter:
             except TypeError:  # a tokenizer that tells no words
                 found = tokenize(text)
         batches = found if isinstance(found, dict) else {name: found}
-        return tuple(_length(name, chunks) for name, chunks in batches.items() if isinstance(chunks, list))
+        lists = {name: chunks for name, chunks in batches.items() if isinstance(chunks, list)}
+        return tuple(_length(name, chunks, _reads(tokenizer, name)) for name, chunks in lists.items())
 
     return count
 
 
-def _length(name: str, chunks: list[Any]) -> Length:
-    """Word 0 is what is no word: start, end, padding."""
+def _reads(tokenizer: Any, name: str) -> int:
+    """Tokens that it reads at once, as `comfy.sd1_clip.SDTokenizer` has it; 0: it does not say."""
+    parts = (getattr(tokenizer, each, None) for each in (name, f"clip_{name}"))
+    part = next((part for part in parts if part is not None), tokenizer)
+    return int(getattr(part, "max_length", 0))
+
+
+def _length(name: str, chunks: list[Any], reads: int) -> Length:
+    """Word 0 is what is no word: start, end, padding. Others than CLIP's pad to as many, and read all at once."""
     tokens = sum(1 for chunk in chunks for token in chunk if len(token) < 3 or token[2] != 0)
-    split = len(chunks) > 1 or bool(chunks) and len(chunks[0]) == CHUNK
+    split = len(chunks) > 1 or reads == CHUNK
     return Length(name, tokens, len(chunks), CHUNK - 2 if split else 0)
