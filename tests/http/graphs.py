@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from danlu.demo.server import Message, node
+from danlu.tests.server import Server
 
 CHANNELS = {"flux": 16, "sd15": 4}
 
@@ -64,3 +67,10 @@ def sampling(layout: str, model: list[Any], seed: int = 1, prefix: str = "pictur
         ),
         f"{prefix} latent": node("SaveLatent", samples=[f"{prefix} sample", 0], filename_prefix=prefix),
     }
+
+
+def run_folder(studio: Server, name: str) -> Path:
+    """Of the only run of that name."""
+    names = (studio.base / "user" / "__danlu" / "runs").glob("*/name.json")
+    (found,) = (file for file in names if json.loads(file.read_text(encoding="utf-8"))["name"] == name)
+    return found.parent

@@ -14,7 +14,7 @@ from danlu.advisor.measures import Measure
 from danlu.demo.server import node
 from danlu.tests.server import Server
 
-from .graphs import sampling, training
+from .graphs import run_folder, sampling, training
 
 COUNT = 14
 
@@ -66,8 +66,8 @@ def test_from_training_to_the_kept_file(studio: Server, folders: Path) -> None:
     assert path.name == "learned_best.safetensors" and path.parent == studio.base / "models" / "loras" / "danlu"
     step = next(line for line in run.outputs["keep"]["text"][0].splitlines() if line.startswith("step"))
     assert "good" in step and f"Step {step.split()[1].strip(',')} is recommended" in report
-    pins = (studio.base / "user" / "__danlu" / "runs").glob("*/pins/*")
-    assert [int(pin.name) for pin in pins if "kept as the best" in pin.read_text()] == [int(step.split()[1].strip(","))]
+    (pin,) = (run_folder(studio, "learned") / "pins").iterdir()
+    assert (int(pin.name), pin.read_text()) == (int(step.split()[1].strip(",")), "kept as the best")
     listed = studio.get("/object_info/LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"]
     assert "danlu/learned_best.safetensors" in str(listed)
 

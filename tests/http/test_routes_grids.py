@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from danlu.demo.server import Run, node
 from danlu.tests.http.asking import answer, asked, error
-from danlu.tests.http.graphs import training
+from danlu.tests.http.graphs import run_folder, training
 from danlu.tests.http.loop_graphs import add_decoder, add_loras, body, from_folder, images, opened, plain, shown, sweep
 from danlu.tests.server import Server
 
@@ -112,8 +112,7 @@ def test_a_cell_is_kept(studio: Server, swept: tuple[Run, str]) -> None:
         metadata = file.metadata()
     assert metadata["modelspec.usage_hint"].endswith("Strength 0.5.") and metadata["ss_steps"] == "1"
     assert json.loads(metadata["workflow"])["id"] == WORKFLOW and "ssmd_cover_images" in metadata
-    (run,) = {*(studio.base / "user" / "__danlu" / "runs").glob("*/pins/000001")}
-    assert run.read_text() == "kept from a grid"
+    assert (run_folder(studio, "viewed") / "pins" / "000001").read_text() == "kept from a grid"
     again = answer(studio, f"{place}/keep", {"name": "the one"})
     assert again["path"] == kept["path"], "the same LoRA is not written a second time"
     other = answer(studio, f"grids/{grid}/cell/{cell_of(state, checkpoint='step 2', strength=1.0)['n']}/keep", {})

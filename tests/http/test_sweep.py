@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from danlu.demo.server import Run, node
-from danlu.tests.http.graphs import training
+from danlu.tests.http.graphs import run_folder, training
 from danlu.tests.http.loop_graphs import (
     add_decoder,
     add_loras,
@@ -143,12 +143,7 @@ def test_checkpoints_of_a_run_and_the_best_two(studio: Server) -> None:
     graph["grid"] = node("DanluGrid", image=["decode", 0], loop=["sweep", 0])
     run = done(studio.run(graph))
     assert _columns(run) == ["step_1_at_1", "step_2_at_1", "step_3_at_1", "step_2_at_0.5", "step_3_at_0.5"]
-    (manifest,) = [
-        file
-        for file in (studio.base / "user" / "__danlu" / "runs").glob("*/name.json")
-        if json.loads(file.read_text())["name"] == "swept"
-    ]
-    (manifest.parent / "advice.json").write_text(json.dumps({"recommended": [1, 3, 2]}))
+    (run_folder(studio, "swept") / "advice.json").write_text(json.dumps({"recommended": [1, 3, 2]}))
     studio.free()
     run = done(studio.run(graph))
     assert _columns(run)[3:] == ["step_1_at_0.5", "step_3_at_0.5"]
