@@ -94,7 +94,7 @@ def train_plan(
     plan = TrainPlan(request.name, (), (), ("",), "", run=outline.store.folder, segment=segment)
     base = Cell(NO_LORA, "", (BASE, Constant(0), Constant(NO_LORA), None), place=Place(NO_LORA))
     cells = (*((base,) if with_base else ()), *map(plan.cell, steps))
-    summary = f"{describe(data, outline.resolved.training, outline.steps)}, tested {len(cells)} times"
+    summary = f"{describe(request.data, outline.resolved.training, outline.steps)}, tested {len(cells)} times"
     return replace(plan, cells=cells, columns=tuple(cell.column for cell in cells), summary=summary)
 
 

@@ -48,8 +48,8 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     store = outline.store
     if request.training.early_stop < 1:
         store.forget_early_stop()
-    summary = describe(request.data, outline.resolved.training, outline.steps)
-    reporter.began(RunReport(store.id, request.name, max(outline.steps, request.horizon), store.exists))
+    summary = _summary(request, outline)
+    reporter.began(RunReport(store.id, request.name, _goal(request, outline), store.exists))
     try:
         reporter.text("\n".join((summary, *outline.found.notes)))
         reached = store.reached(outline.steps) or _train(request, outline, reporter)
@@ -62,6 +62,15 @@ def train_lora(request: TrainRequest, reporter: Reporter) -> TrainResult:
     lora = LoraModel(store.load_checkpoint(reached)[0], handle)
     told = "\n".join((summary, *outcome(store, reached, outline.steps)))
     return TrainResult(lora, handle, store.losses(reached), as_made(outline.resolved, store), told)
+
+
+def _goal(request: TrainRequest, outline: Outline) -> int:
+    """The step up to which the run is trained: by this request, or by the loop that it is a part of."""
+    return max(outline.steps, request.horizon)
+
+
+def _summary(request: TrainRequest, outline: Outline) -> str:
+    return describe(request.data, outline.resolved.training, _goal(request, outline))
 
 
 def trainer_for(request: TrainRequest, outline: Outline, reporter: Reporter) -> tuple[Trained, Trainer]:
@@ -90,15 +99,14 @@ def _train(request: TrainRequest, outline: Outline, reporter: Reporter) -> int:
         needed, algorithm, steps, request.save_every, request.keep_last, request.runs_folder, outline.store.size()
     )
     check_disk(room)
-    summary = describe(request.data, outline.resolved.training, steps)
-    reporter.text("\n".join((summary, room.told(), *outline.found.notes)))
+    reporter.text("\n".join((_summary(request, outline), room.told(), *outline.found.notes)))
     with outline.store.locked(reporter):
         # Whoever held the lock may have trained it meanwhile.
         return outline.store.reached(steps) or _in_session(request, outline, adapters, trainer)
 
 
 def _in_session(request: TrainRequest, outline: Outline, adapters: Trained, trainer: Trainer) -> int:
-    whole = max(outline.steps, request.horizon)
+    whole = _goal(request, outline)
     with ExitStack() as stack:
         with _writing(outline.store):
             noted = session(outline.store.folder, request.origin, whole, request.data.image_count)
