@@ -92,6 +92,26 @@ def test_single_peaks_of_a_loose_curve_set_no_scale(page: Any) -> None:
     assert loose < 60 < 180 < min(y for x, y in ink(page, RED) if x > 300)
 
 
+def test_curves_that_lie_close_fill_the_height(page: Any) -> None:
+    points = [[step, 0.20 + step / 10_000] for step in range(1, 101)]
+    page.evaluate(MAKE, {"fit": True})
+    page.evaluate(SHOW, [[series(points, width=3)], []])
+    fitted = [y for _, y in ink(page, RED)]
+    page.evaluate("() => chart.set({ fit: false })")
+    page.evaluate(SHOW, [[series(points, width=3)], []])
+    whole = [y for _, y in ink(page, RED)]
+    assert max(fitted) - min(fitted) > 150 > 30 > max(whole) - min(whole)
+
+
+def test_dashes_leave_gaps(page: Any) -> None:
+    page.evaluate(MAKE, {})
+    drawn = []
+    for dashed in (False, True, [2, 8]):
+        page.evaluate(SHOW, [[series([[1, 1.0], [100, 1.0]], width=3, dashed=dashed)], []])
+        drawn.append(len({x for x, _ in ink(page, RED)}))
+    assert drawn[0] > 500 and 0.4 < drawn[1] / drawn[0] < 0.7 and drawn[2] / drawn[0] < 0.35
+
+
 def test_a_logarithmic_axis(page: Any) -> None:
     page.evaluate(MAKE, {"log": True})
     points = [[step, 10.0**-step] for step in range(1, 5)] + [[5, 0]]

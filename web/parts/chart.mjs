@@ -72,12 +72,12 @@ class Chart {
 
   #measure(pen, wide, high) {
     const { series } = this.#view;
-    const { log = false, legend = false } = this.#options;
+    const { log = false, legend = false, fit = false } = this.#options;
     const all = width(series) ?? [0, 1];
     const xs = this.#zoom ?? (all[0] === all[1] ? [all[0] - 1, all[1] + 1] : all);
     const top = PAD.top + (legend ? LEGEND : 0);
     const bottom = high - PAD.bottom;
-    const y = scale(...height(series, xs, log), bottom, top, log);
+    const y = scale(...height(series, xs, log, fit), bottom, top, log);
     const left = 12 + Math.max(28, ...y.ticks(6).map((value) => pen.measureText(shown(value)).width));
     const box = { left, right: wide - PAD.right, top, bottom };
     return { box, y, x: scale(...xs, box.left, box.right) };
@@ -178,9 +178,9 @@ class Chart {
 /**
  * Curves on `canvas`, which comes to fill its parent; that one is to have a size and `position: relative`.
  *
- * `options`, which `set` changes: `log` (y by powers of ten), `legend`, `zoom` (by dragging), `xName` ("step"), `empty`
- * (what is said where there is no point), `label` (for screen readers).
- * `show({ series, marks })`: `series` of { name, colour, points: [[x, y], …] by x, dashed, alpha, width, dots, loose };
+ * `options`, which `set` changes: `log` (y by powers of ten), `fit` (y not from 0 on), `legend`, `zoom` (by dragging),
+ * `xName` ("step"), `empty` (what is said where there is no point), `label` (for screen readers).
+ * `show({ series, marks })`: `series` of { name, colour, points: [[x, y], …] by x, dashed (true or lengths), alpha, width, dots, loose };
  * of a loose one single peaks are cut off. `marks` of { x, text, colour }: small triangles on the axis. A colour is CSS's
  * or the name of a variable ("--danlu-accent"). What was added to the same arrays is drawn after `changed()`; `close()`
  * when the canvas goes.

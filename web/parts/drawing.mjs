@@ -4,6 +4,7 @@ import { nearest, shown, width } from "./scales.mjs";
 export const FONT = '12px system-ui, "Noto Sans", "PingFang SC", "Microsoft YaHei", sans-serif';
 export const PAD = { right: 12, top: 10, bottom: 24 };
 const LINE = 16;
+const DASHES = [5, 4];
 const REACH = 12;
 const MOST_ROWS = 14;
 
@@ -86,7 +87,7 @@ function drawSeries(pen, frame, ink, { points, colour, dashed, alpha = 1, width:
   pen.strokeStyle = pen.fillStyle = ink.of(colour);
   pen.lineWidth = thick;
   pen.lineJoin = "round";
-  pen.setLineDash(dashed ? [5, 4] : []);
+  pen.setLineDash(dashed === true ? DASHES : dashed || []);
   pen.beginPath();
   places.forEach(([left, top], k) => (k ? pen.lineTo(left, top) : pen.moveTo(left, top)));
   pen.stroke();

@@ -70,15 +70,19 @@ export function width(series) {
   return ends.length ? [Math.min(...ends), Math.max(...ends)] : undefined;
 }
 
-/** [lowest, highest] y to draw: from 0 on, or with `log` from the lowest point on, with a little room above. */
-export function height(series, xs, log) {
+/**
+ * [lowest, highest] y to draw, with a little room above: from 0 on; with `log` from the lowest point on; with `fit` from
+ * below it, so that curves that lie close fill the height.
+ */
+export function height(series, xs, log, fit = false) {
   const found = series.map((each) => heights(each, xs, log)).filter(Boolean);
   if (!found.length) return log ? [0.1, 1] : [0, 1];
   const low = Math.min(...found.map(([lowest]) => lowest));
   const high = Math.max(...found.map(([, highest]) => highest));
   if (log) return [low / 1.1, Math.max(high, low) * 1.2];
-  const room = 0.08 * (high - Math.min(0, low)) || 1;
-  return [low < 0 ? low - room : 0, high + room];
+  const foot = fit ? low : Math.min(0, low);
+  const room = 0.08 * (high - foot) || 1;
+  return [low < 0 ? foot - room : Math.max(0, foot - room), high + room];
 }
 
 /** The place of the point whose x is nearest; `points` by x, at least one. */

@@ -8,12 +8,20 @@ import { word } from "../parts/words.mjs";
 import { runOf } from "../train/runs.mjs";
 
 const AGAIN = 5000;
-const KINDS = {
-  average: { said: "runs.kind.average", of: (run) => run.averages, look: { width: 2 } },
-  steps: { said: "runs.kind.steps", of: (run) => run.losses, look: { width: 1, alpha: 0.3, loose: true } },
-  held_out: { said: "runs.kind.held_out", of: (run) => run.validation.held_out, look: { width: 2, dots: true } },
-  trained: { said: "runs.kind.trained", of: (run) => run.validation.trained, look: { dots: true, dashed: true } },
+/** A run has one colour, so that its curves differ in their lines; the buttons show them, see runs.css. */
+const LOOKS = {
+  average: { width: 2 },
+  steps: { width: 1, alpha: 0.3, loose: true },
+  held_out: { width: 2, dots: true, dashed: [8, 5] },
+  trained: { dots: true, dashed: [2, 4] },
 };
+const POINTS = {
+  average: (run) => run.averages,
+  steps: (run) => run.losses,
+  held_out: (run) => run.validation.held_out,
+  trained: (run) => run.validation.trained,
+};
+const said = (kind) => word(`runs.kind.${kind}`);
 
 /** Runs of one name are told apart by their ids. */
 function names(runs) {
@@ -31,13 +39,16 @@ class Curves {
     const title = word("runs.curves_of", { count: runs.length });
     const { bar, body } = openDialog({ title, onClose: () => this.close() });
     const canvas = el("canvas");
-    this.log = button(word("train.log"), () => this.#press(this.log, "log"), { "aria-pressed": "false" });
-    const kinds = Object.keys(KINDS).map((kind) => this.#kind(kind));
+    this.log = button(word("train.log"), () => this.#press(this.log, "log"), {
+      "aria-pressed": "false",
+      class: "danlu-runs-scale",
+    });
+    const kinds = Object.keys(LOOKS).map((kind) => this.#kind(kind));
     for (const each of [...kinds, this.log]) bar.insertBefore(each, bar.lastChild);
     body.classList.add("danlu-runs-compare");
     body.append(el("div", { class: "danlu-runs-chart" }, canvas), this.#legend());
-    const said = { xName: word("train.step"), empty: word("runs.loading"), label: title };
-    this.chart = makeChart(canvas, { ...said, zoom: true });
+    const words = { xName: word("train.step"), empty: word("runs.loading"), label: title };
+    this.chart = makeChart(canvas, { ...words, zoom: true, fit: true });
     this.heard = ({ detail }) => this.#later(detail.run);
     for (const event of ["danlu.step", "danlu.checkpoint"]) api.addEventListener(event, this.heard);
     this.#load(this.runs);
@@ -46,7 +57,7 @@ class Curves {
   #kind(kind) {
     const pressed = () => this.#press(made, kind);
     const props = { "aria-pressed": this.shown.has(kind), dataset: { kind } };
-    const made = button(word(KINDS[kind].said), pressed, props);
+    const made = button(said(kind), pressed, { ...props, class: "danlu-runs-kind" });
     return made;
   }
 
@@ -94,11 +105,11 @@ class Curves {
   draw() {
     const series = this.runs.flatMap((run, i) => {
       if (this.hidden.has(run)) return [];
-      const kinds = Object.keys(KINDS).filter((kind) => this.shown.has(kind));
+      const colour = COLOURS[i % COLOURS.length];
+      const kinds = Object.keys(LOOKS).filter((kind) => this.shown.has(kind));
       return kinds.map((kind) => {
-        const { said, of, look } = KINDS[kind];
-        const name = `${this.names[i]} · ${word(said)}`;
-        return { ...look, name, points: of(run), colour: COLOURS[i % COLOURS.length] };
+        const name = `${this.names[i]} · ${said(kind)}`;
+        return { ...LOOKS[kind], name, points: POINTS[kind](run), colour };
       });
     });
     this.chart.show({ series: series.filter(({ points }) => points.length) });

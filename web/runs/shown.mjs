@@ -5,6 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 const TIMES = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]];
 const [WIDE, HIGH, EDGE] = [72, 26, 2];
+const REACH = 2;
 
 export const number = (value) => value.toLocaleString(language());
 
@@ -25,8 +26,15 @@ export function ago(seconds) {
 
 export const when = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleString(language()) : "");
 
+/** Each value with those around it: steps that are few are so noisy that no line could be read. */
+function smooth(values) {
+  const around = (i) => values.slice(Math.max(0, i - REACH), i + REACH + 1);
+  return values.map((_, i) => around(i).reduce((sum, value) => sum + value, 0) / around(i).length);
+}
+
 /** How the loss went, as a line of a finger's breadth; single peaks do not press the rest flat. */
-export function sparkline(values) {
+export function sparkline(losses) {
+  const values = smooth(losses);
   const picture = document.createElementNS(SVG, "svg");
   picture.setAttribute("class", "danlu-runs-curve");
   picture.setAttribute("viewBox", `0 0 ${WIDE} ${HIGH}`);
