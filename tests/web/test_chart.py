@@ -103,6 +103,17 @@ def test_curves_that_lie_close_fill_the_height(page: Any) -> None:
     assert max(fitted) - min(fitted) > 150 > 30 > max(whole) - min(whole)
 
 
+def test_a_narrow_legend_names_the_curves_that_matter(page: Any) -> None:
+    page.evaluate("() => { document.querySelector('#box').style.width = '185px'; }")
+    page.evaluate(SAID)
+    page.evaluate(MAKE, {"legend": True})
+    points = [[1, 1.0], [100, 2.0]]
+    curves = [("single steps", 1), ("the average", 2), ("held out", 2), ("b", 1.5)]
+    page.evaluate(SHOW, [[{**series(points, width=width), "name": name} for name, width in curves], []])
+    names = [name for name, _ in curves]
+    assert [text for text in page.evaluate("() => said") if text in names] == ["the average", "b"]
+
+
 def test_dashes_leave_gaps(page: Any) -> None:
     page.evaluate(MAKE, {})
     drawn = []

@@ -4,6 +4,7 @@ import { nearest, shown, width } from "./scales.mjs";
 export const FONT = '12px system-ui, "Noto Sans", "PingFang SC", "Microsoft YaHei", sans-serif';
 export const PAD = { right: 12, top: 10, bottom: 24 };
 const LINE = 16;
+const THICK = 1.5;
 const DASHES = [5, 4];
 const REACH = 12;
 const MOST_ROWS = 14;
@@ -81,7 +82,7 @@ function drawFrame(pen, frame, ink, options) {
   }
 }
 
-function drawSeries(pen, frame, ink, { points, colour, dashed, alpha = 1, width: thick = 1.5, dots }) {
+function drawSeries(pen, frame, ink, { points, colour, dashed, alpha = 1, width: thick = THICK, dots }) {
   const places = [...thinned(points, frame.x, frame.y, [frame.x.low, frame.x.high])];
   pen.globalAlpha = alpha;
   pen.strokeStyle = pen.fillStyle = ink.of(colour);
@@ -114,13 +115,14 @@ function drawMarks(pen, { x, box }, ink, marks) {
   }
 }
 
+/** The names that there is room for, those of thick curves first. */
 function drawLegend(pen, { box }, ink, series) {
   let left = box.left;
   pen.textBaseline = "middle";
   pen.textAlign = "left";
-  for (const each of series) {
+  for (const each of [...series].sort((a, b) => (b.width ?? THICK) - (a.width ?? THICK))) {
     const long = pen.measureText(each.name).width;
-    if (left + 20 + long > box.right && left > box.left) break;
+    if (left + 20 + long > box.right && left > box.left) continue;
     pen.globalAlpha = Math.max(each.alpha ?? 1, 0.5);
     pen.fillStyle = ink.of(each.colour);
     pen.fillRect(left, PAD.top + 4, 14, 3);
