@@ -13,8 +13,9 @@ export class Tags {
     Object.assign(this, { store, status, kind: "", found: [], search: "", most: SHOWN });
     this.scope = new Scope(store);
     this.body = el("tbody");
-    const heads = ["dataset.tag", "dataset.pictures"].map((key) => el("th", { text: word(key), scope: "col" }));
-    const head = el("thead", {}, el("tr", {}, heads, el("th")));
+    this.head = el("th", { scope: "col" });
+    const pictures = el("th", { text: word("dataset.pictures"), scope: "col" });
+    const head = el("thead", {}, el("tr", {}, this.head, pictures, el("th")));
     const table = el("table", { class: "danlu-table danlu-tags" }, head, this.body);
     this.more = button("", () => this.showMore());
     this.element = el(
@@ -25,6 +26,7 @@ export class Tags {
       this.adding(),
       el("div", { class: "danlu-scroll" }, table, this.more),
     );
+    this.name("tags");
     store.addEventListener("texts", () => this.show());
     store.addEventListener("list", () => this.mark());
     store.addEventListener("items", () => this.mark());
@@ -38,17 +40,23 @@ export class Tags {
       this.search = target.value.trim().toLowerCase();
       this.draw();
     };
-    const label = word("dataset.search_tags");
-    const search = { type: "search", class: "danlu-input", placeholder: label, "aria-label": label };
-    return el("div", { class: "danlu-group" }, this.kinds, el("input", { ...search, on: { input: typed } }));
+    this.searched = el("input", { type: "search", class: "danlu-input", on: { input: typed } });
+    return el("div", { class: "danlu-group" }, this.kinds, this.searched);
   }
 
   adding() {
-    const label = word("dataset.add_tag");
-    const field = el("input", { class: "danlu-input", placeholder: label, "aria-label": label });
+    const field = (this.added = el("input", { class: "danlu-input" }));
     const add = (place) => () => field.value.trim() && this.propose({ op: "add", tags: field.value.trim(), place });
     const front = button(word("dataset.add_front"), add("front"), { title: word("dataset.add_front_tooltip") });
     return el("div", { class: "danlu-group" }, field, front, button(word("dataset.add_end"), add("end")));
+  }
+
+  /** Calls what is listed what it is: tags or words. */
+  name(kind) {
+    this.head.textContent = word(`dataset.one.${kind}`);
+    const label = (field, text) => Object.assign(field, { placeholder: text, ariaLabel: text });
+    label(this.searched, word(`dataset.search.${kind}`));
+    label(this.added, word(`dataset.add.${kind}`));
   }
 
   propose(what) {
@@ -67,6 +75,7 @@ export class Tags {
       if (this.asked !== asked) return; // of another kind, or after another change
       this.kind = answer.kind;
       this.found = answer.tags;
+      this.name(this.kind);
       this.draw();
     } catch (error) {
       say("error", error.message);
