@@ -9,16 +9,30 @@ import { wholeUrl } from "./pictures.mjs";
 const MODES = ["slider", "beside", "difference"];
 const STEP = 2;
 
+/** A picture with the name of its cell on it: at a corner of what is seen of the picture, whatever the zoom. */
+class Side extends ZoomWindow {
+  constructor(zoom, more) {
+    super(zoom, more);
+    this.name = el("span", { class: "danlu-grid-side" });
+    this.element.append(this.name);
+  }
+
+  place() {
+    super.place();
+    if (!this.size) return;
+    const empty = this.box().map((room, axis) => Math.max(0, (room - this.size[axis] * this.scale()) / 2));
+    ["across", "down"].forEach((name, axis) => this.name.style.setProperty(`--danlu-${name}`, `${empty[axis]}px`));
+  }
+}
+
 class Comparison {
   constructor(grid, [a, b]) {
     Object.assign(this, { grid, cells: [a, b], mode: "slider", split: 50 });
     this.zoom = new Zoom();
     const drags = () => this.zoom.scale > 0 || this.mode !== "slider";
-    this.windows = [0, 1].map(() => new ZoomWindow(this.zoom, { drags, clicked: (event) => this.slideTo(event) }));
-    this.panes = this.windows.map((window, k) => {
-      const name = el("span", { class: "danlu-grid-side" });
-      return el("div", { class: `danlu-grid-pane danlu-grid-${"ab"[k]}` }, window.element, name);
-    });
+    this.windows = [0, 1].map(() => new Side(this.zoom, { drags, clicked: (event) => this.slideTo(event) }));
+    const paneOf = ({ element }, k) => el("div", { class: `danlu-grid-pane danlu-grid-${"ab"[k]}` }, element);
+    this.panes = this.windows.map(paneOf);
     const keys = { "aria-label": word("grid.slider"), "aria-valuemin": 0, "aria-valuemax": 100 };
     this.handle = el("div", { class: "danlu-grid-handle", role: "slider", tabIndex: 0, ...keys });
     this.handle.addEventListener("pointerdown", (event) => this.grabbed(event));
@@ -66,7 +80,7 @@ class Comparison {
       const choices = done.map((each) => el("option", { value: each.n, text: cellName(each) }));
       this.choosers[k].replaceChildren(...choices);
       this.choosers[k].value = cell.n;
-      this.panes[k].querySelector(".danlu-grid-side").textContent = `${"AB"[k]}: ${cellName(cell)}`;
+      this.windows[k].name.textContent = `${"AB"[k]}: ${cellName(cell)}`;
       this.windows[k].image.src = wholeUrl(cell.pictures[0]);
       this.windows[k].show(cell.pictures[0].size);
     });

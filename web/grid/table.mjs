@@ -10,7 +10,9 @@ export const SMALLEST = 64;
 export const LARGEST = 1024;
 const LEAST_FITTING = 96;
 const MOST_FITTING = 512;
+/** Of the headings of rows: what is always theirs, and the most where the cells leave room. */
 const HEADING = 150;
+const WIDEST_HEADING = 480;
 const GAP = 6;
 
 /** One place of the grid with the cell that stands there. */
@@ -151,7 +153,9 @@ export class Table {
     const width = this.side || fitting;
     this.table.style.setProperty("--danlu-cell", `${width}px`);
     this.table.style.setProperty("--danlu-high", `${Math.round(width * ratio)}px`);
-    this.table.style.gridTemplateColumns = `minmax(60px, ${HEADING}px) repeat(${columns.length}, var(--danlu-cell))`;
+    const left = this.element.clientWidth - columns.length * (width + GAP) - 2 * GAP;
+    const heading = Math.min(Math.max(HEADING, left), WIDEST_HEADING);
+    this.table.style.gridTemplateColumns = `fit-content(${heading}px) repeat(${columns.length}, var(--danlu-cell))`;
     this.width = width;
     for (const view of this.views) view.window.place();
     this.pickLater();

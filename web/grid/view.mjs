@@ -19,6 +19,10 @@ class View {
   constructor() {
     Object.assign(this, { pair: [undefined, undefined], pages: {}, onlyPinned: false, deaf: () => {} });
     this.zoom = new Zoom();
+    this.fit = button(word("grid.fit"), () => this.zoom.fit());
+    this.full = button("100 %", () => this.zoom.full());
+    this.zoom.listen(() => this.markZoom());
+    this.markZoom();
     const signs = (cell) => this.signs(cell);
     const opened = (view) => this.single(view.at);
     this.table = new Table({ zoom: this.zoom, opened, focused: () => this.showFoot(), signs });
@@ -100,8 +104,8 @@ class View {
   showTools() {
     const zooms = [
       button("−", () => this.zoom.by(-1), { title: word("grid.smaller"), "aria-label": word("grid.smaller") }),
-      button(word("grid.fit"), () => this.zoom.fit()),
-      button("100 %", () => this.zoom.full()),
+      this.fit,
+      this.full,
       button("+", () => this.zoom.by(1), { title: word("grid.larger"), "aria-label": word("grid.larger") }),
     ];
     const size = el("input", {
@@ -118,6 +122,13 @@ class View {
     const space = el("span", { class: "danlu-grid-space" });
     const roles = this.places.axes.map((axis) => this.roleTool(axis));
     this.tools.replaceChildren(...roles, swap, space, size, ...zooms, pinned);
+  }
+
+  /** Which of the two usual sizes the pictures have, if it is one of them. */
+  markZoom() {
+    const { scale } = this.zoom;
+    this.fit.setAttribute("aria-pressed", scale === 0);
+    this.full.setAttribute("aria-pressed", scale === 1 / devicePixelRatio);
   }
 
   roleTool(axis) {
