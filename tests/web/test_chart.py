@@ -104,7 +104,7 @@ def test_curves_that_lie_close_fill_the_height(page: Any) -> None:
 
 
 def test_a_narrow_legend_names_the_curves_that_matter(page: Any) -> None:
-    page.evaluate("() => { document.querySelector('#box').style.width = '185px'; }")
+    page.evaluate("() => { document.querySelector('#box').style.width = '195px'; }")
     page.evaluate(SAID)
     page.evaluate(MAKE, {"legend": True})
     points = [[1, 1.0], [100, 2.0]]
