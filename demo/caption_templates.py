@@ -43,7 +43,7 @@ def joycaption() -> Template:
     asked = {"model": JOYCAPTION, "caption_type": "Straightforward", "length": "medium-length", "no_mood": True}
     nodes = {
         "dataset": Node("DanluLoadDataset", (400, 0), (380, 800), folders),
-        "joy": Node("DanluJoyCaption", (840, 0), (400, 620), asked),
+        "joy": Node("DanluJoyCaption", (840, 0), (400, 730), asked),
         "caption": Node(
             "DanluCaptionDataset", (1300, 0), (400, 700), {}, {"dataset": ("dataset", 0), "captioner": ("joy", 0)}
         ),

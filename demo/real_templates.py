@@ -230,7 +230,7 @@ def built(recipe: Recipe) -> Template:
     train = node("DanluTrainLoop", 820, recipe.train, **trained_on(base.model))
     train.models = recipe.train_models
     save = node("DanluSaveLoRA", 260, lora=("train", 0))
-    grid = node("DanluGrid", 600, image=("picture", 0), loop=("train", 3))
+    grid = node("DanluGrid", 630, image=("picture", 0), loop=("train", 3))
     nodes = {
         **column(PHOTOS, 0, WIDE, dataset=dataset(recipe)),
         **column(BASE, 0, WIDE, **base.nodes, encode=encoder(recipe, base)),
@@ -240,7 +240,7 @@ def built(recipe: Recipe) -> Template:
         **column(TRAIN, BELOW, 700, grid=grid),
     }
     test = "A test picture at every checkpoint: write what you want to see"
-    groups = [*first_screen(recipe, TRAIN + MIDDLE), (test, (380, BELOW - 75, 1980, 695), YELLOW)]
+    groups = [*first_screen(recipe, TRAIN + MIDDLE), (test, (380, BELOW - 75, 1980, 725), YELLOW)]
     return Template(nodes, groups, note_height=800)
 
 
@@ -252,7 +252,7 @@ def dataset(recipe: Recipe) -> Node:
 
 
 def encoder(recipe: Recipe, base: Loaders) -> Node:
-    return node("DanluEncodeDataset", 434, recipe.encode, dataset=("dataset", 0), vae=base.vae, clip=base.clip)
+    return node("DanluEncodeDataset", 402, recipe.encode, dataset=("dataset", 0), vae=base.vae, clip=base.clip)
 
 
 def preset(recipe: Recipe, height: int) -> Node:

@@ -35,9 +35,9 @@ SAMPLER = {"seed": 0, "steps": 20, "cfg": 4, "sampler_name": "euler", "scheduler
 
 def loaders(x: int) -> dict[str, Node]:
     return {
-        "unet": Node("UNETLoader", (x, 0), (360, 82), {"unet_name": f"{PREFIX}/{FLUX}"}),
-        "clip": Node("CLIPLoader", (x, 150), (360, 106), {"clip_name": f"{PREFIX}/{CLIP}", "type": "stable_diffusion"}),
-        "vae": Node("VAELoader", (x, 330), (360, 58), {"vae_name": f"{PREFIX}/{VAE}"}),
+        "unet": Node("UNETLoader", (x, 0), (360, 86), {"unet_name": f"{PREFIX}/{FLUX}"}),
+        "clip": Node("CLIPLoader", (x, 150), (360, 114), {"clip_name": f"{PREFIX}/{CLIP}", "type": "stable_diffusion"}),
+        "vae": Node("VAELoader", (x, 330), (360, 62), {"vae_name": f"{PREFIX}/{VAE}"}),
     }
 
 
@@ -47,7 +47,7 @@ def data(x: int) -> dict[str, Node]:
         "encode": Node(
             "DanluEncodeDataset",
             (x + 420, 0),
-            (320, 330),
+            (320, 402),
             links={"dataset": ("dataset", 0), "vae": ("vae", 0), "clip": ("clip", 0)},
         ),
         "lora_config": Node("DanluLoRAConfig", (x + 420, 480), (320, 320), {"rank": 16}),
@@ -71,7 +71,7 @@ def texts(x: int, y: int, prompt: Any = PROMPT) -> dict[str, Node]:
     return {
         "positive": Node("CLIPTextEncode", (x, y), (360, 130), value, {**clip, **link}, "Test prompt"),
         "negative": Node("CLIPTextEncode", (x, y + 210), (360, 110), {"text": ""}, clip, "Negative prompt"),
-        "latent": Node("EmptySD3LatentImage", (x, y + 400), (360, 106), {"width": 128, "height": 128}),
+        "latent": Node("EmptySD3LatentImage", (x, y + 400), (360, 118), {"width": 128, "height": 128}),
     }
 
 
@@ -86,13 +86,13 @@ def test(
     given = {"positive": ("positive", 0), "negative": ("negative", 0), "latent_image": ("latent", 0)}
     return {
         f"{name}apply": Node(
-            "DanluApplyLoRA", (x, y), (300, 106), {}, {"model": ("unet", 0), "lora": lora, **more["apply"]}
+            "DanluApplyLoRA", (x, y), (300, 126), {}, {"model": ("unet", 0), "lora": lora, **more["apply"]}
         ),
         f"{name}sample": Node(
             "KSampler", (x + 360, y), (300, 262), SAMPLER, {"model": (f"{name}apply", 0), **given, **more["sample"]}
         ),
         f"{name}decode": Node(
-            "VAEDecode", (x + 720, y), (240, 46), {}, {"samples": (f"{name}sample", 0), "vae": ("vae", 0)}
+            "VAEDecode", (x + 720, y), (240, 54), {}, {"samples": (f"{name}sample", 0), "vae": ("vae", 0)}
         ),
     }
 
@@ -111,10 +111,10 @@ def loop() -> Template:
         "grid": grid,
     }
     groups = [
-        ("Your model", (380, -75, 400, 483), BLUE),
+        ("Your model", (380, -75, 400, 487), BLUE),
         ("Your pictures", (800, -75, 1160, 915), BLUE),
         ("Train", (1980, -75, 380, 655), GREEN),
-        ("What to test", (380, 925, 400, 601), YELLOW),
+        ("What to test", (380, 925, 400, 613), YELLOW),
         ("The test, once for every checkpoint", (800, 925, 1920, 715), YELLOW),
     ]
     return Template(nodes, groups)
@@ -134,10 +134,10 @@ def chain() -> Template:
         nodes[f"{number} see"] = Node("PreviewImage", (1840, y), (340, 360), {}, shown, f"Step {steps}")
     nodes["save"] = Node("DanluSaveLoRA", (2240, 1000), (340, 300), {}, {"lora": ("train2", 0)})
     groups = [
-        ("Your model", (380, -75, 400, 483), BLUE),
+        ("Your model", (380, -75, 400, 487), BLUE),
         ("Your pictures", (800, -75, 1160, 915), BLUE),
         ("Train in steps", (1980, -75, 1180, 795), GREEN),
-        ("What to test", (380, 925, 400, 601), YELLOW),
+        ("What to test", (380, 925, 400, 613), YELLOW),
         ("Test after each step", (800, 925, 1400, 1335), YELLOW),
         ("Save", (2220, 925, 380, 395), VIOLET),
     ]
@@ -145,7 +145,7 @@ def chain() -> Template:
 
 
 def compare() -> Template:
-    files = Node("DanluCheckpointsFromFolder", (400, 540), (360, 90), {"folder": "danlu", "pattern": "dantong*"})
+    files = Node("DanluCheckpointsFromFolder", (400, 540), (360, 130), {"folder": "danlu", "pattern": "dantong*"})
     prompts = f"{PROMPT}\na large dantong on a striped blue background, top left"
     sweep = Node(
         "DanluSweep", (840, 0), (400, 420), {"prompts": prompts, "strengths": "1.0, 0.7"}, {"checkpoints": ("files", 0)}
@@ -161,10 +161,10 @@ def compare() -> Template:
         "grid": grid,
     }
     groups = [
-        ("Your model", (380, -75, 400, 483), BLUE),
-        ("LoRA files to compare", (380, 465, 400, 185), GREEN),
+        ("Your model", (380, -75, 400, 487), BLUE),
+        ("LoRA files to compare", (380, 465, 400, 225), GREEN),
         ("What to compare", (820, -75, 440, 515), GREEN),
-        ("Your test graph, once for every cell", (1280, -75, 1440, 601), YELLOW),
+        ("Your test graph, once for every cell", (1280, -75, 1440, 613), YELLOW),
         ("The comparison", (820, 625, 1900, 795), YELLOW),
     ]
     return Template(nodes, groups)
@@ -174,7 +174,7 @@ def edit() -> Template:
     """Pairs, training, and the LoRA on a before that it has not seen, beside what it should become."""
     folders = {"folder": f"{EDIT}/after", "before_folder": f"{EDIT}/before"}
     prepared = {**data(820), "dataset": Node("DanluLoadDataset", (820, 0), (360, 780), folders)}
-    prepared["encode"] = replace(prepared["encode"], values={"flip": True}, size=(320, 380))
+    prepared["encode"] = replace(prepared["encode"], values={"flip": True})
     prepared["lora_config"] = replace(prepared["lora_config"], values={"rank": 32})
     prepared["training_config"] = replace(prepared["training_config"], values=EDIT_TRAINING)
     text = Node("CLIPTextEncode", (400, 1020), (360, 110), {"text": INSTRUCTION}, {"clip": ("clip", 0)}, "Instruction")
@@ -187,23 +187,23 @@ def edit() -> Template:
         "truth": Node("LoadImage", (2680, 1020), (360, 420), {"image": test_picture("after")}, title="True after"),
         "positive": text,
         "negative": replace(text, pos=(400, 1210), values={"text": ""}, title="Negative prompt"),
-        "latent": Node("EmptySD3LatentImage", (400, 1400), (360, 106), {"width": 128, "height": 128}),
-        "shown": Node("VAEEncode", (1240, 1020), (240, 46), {}, {"pixels": ("before", 0), "vae": ("vae", 0)}),
+        "latent": Node("EmptySD3LatentImage", (400, 1400), (360, 118), {"width": 128, "height": 128}),
+        "shown": Node("VAEEncode", (1240, 1020), (240, 54), {}, {"pixels": ("before", 0), "vae": ("vae", 0)}),
         **test(1240, 1150, ("train", 0), links={"sample.positive": ("reference", 0)}),
         "reference": Node(
-            "ReferenceLatent", (1540, 1020), (240, 46), {}, {"conditioning": ("positive", 0), "latent": ("shown", 0)}
+            "ReferenceLatent", (1540, 1020), (240, 54), {}, {"conditioning": ("positive", 0), "latent": ("shown", 0)}
         ),
         "see": Node("PreviewImage", (2280, 1020), (360, 420), {}, {"images": ("decode", 0)}, "After, by the LoRA"),
     }
     nodes["sample"] = replace(nodes["sample"], values={**SAMPLER, "cfg": 1})
     groups = [
-        ("Your model", (380, -75, 400, 483), BLUE),
+        ("Your model", (380, -75, 400, 487), BLUE),
         ("Your pairs: before -> after", (800, -75, 1160, 915), BLUE),
         ("Train", (1980, -75, 380, 795), GREEN),
-        ("What to do", (380, 945, 400, 581), YELLOW),
-        ("Test: a picture that was not trained on", (800, 945, 1420, 581), YELLOW),
+        ("What to do", (380, 945, 400, 593), YELLOW),
+        ("Test: a picture that was not trained on", (800, 945, 1420, 593), YELLOW),
         ("Save", (2400, -75, 380, 395), VIOLET),
-        ("The result beside the truth", (2260, 945, 800, 581), YELLOW),
+        ("The result beside the truth", (2260, 945, 800, 593), YELLOW),
     ]
     return Template(nodes, groups, note_height=760)
 

@@ -36,7 +36,7 @@ SIZE = {"width": 480, "height": 480, "length": 41}
 SAMPLER = {"noise_seed": 0, "steps": STEPS, "cfg": 3.5, "sampler_name": "euler", "scheduler": "simple"}
 LAST = TRAIN + 400
 """Left edge of the last column."""
-TEST = BELOW + 80
+TEST = BELOW + 100
 """Its upper edge: there is a loader more."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +20,13 @@ from danlu.tests.server import Server
 
 from .conftest import TEMPLATES
 
+# Boxes are [left, top, width, height], those of nodes with their titles.
 NODES = """() => app.graph.nodes.map(node => ({
-  type: node.type, missing: !(node.type in LiteGraph.registered_node_types) || !!node.has_errors,
-  box: [...node.pos, node.size[0], node.size[1]],
+  name: node.title, missing: !(node.type in LiteGraph.registered_node_types) || !!node.has_errors,
+  box: [node.pos[0], node.pos[1] - LiteGraph.NODE_TITLE_HEIGHT,
+    node.size[0], node.size[1] + LiteGraph.NODE_TITLE_HEIGHT],
 }))"""
+GROUPS = "() => app.graph.groups.map(({ title, pos, size }) => ({ name: title, box: [...pos, ...size] }))"
 IS_OPEN = "name => app.extensionManager.workflow.activeWorkflow?.filename === name && app.graph.nodes.length"
 
 
@@ -42,15 +46,25 @@ def opened(page: Any, name: str) -> list[dict[str, Any]]:
     return page.evaluate(NODES)
 
 
-def overlapping(nodes: list[dict[str, Any]], title: int = 30) -> list[tuple[str, str]]:
-    """Pairs of nodes whose boxes, titles included, cover each other."""
-    pairs = []
-    for number, one in enumerate(nodes):
-        for other in nodes[number + 1 :]:
-            (x, y, w, h), (x2, y2, w2, h2) = one["box"], other["box"]
-            if x < x2 + w2 and x2 < x + w and y - title < y2 + h2 and y2 - title < y + h:
-                pairs.append((one["type"], other["type"]))
-    return pairs
+def cover(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether their boxes cover each other."""
+    (x, y, w, h), (x2, y2, w2, h2) = one["box"], other["box"]
+    return x < x2 + w2 and x2 < x + w and y < y2 + h2 and y2 < y + h
+
+
+def is_inside(node: dict[str, Any], group: dict[str, Any]) -> bool:
+    (x, y, w, h), (x2, y2, w2, h2) = node["box"], group["box"]
+    return x2 <= x and x + w <= x2 + w2 and y2 <= y and y + h <= y2 + h2
+
+
+def overlapping(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(one["name"], other["name"]) for one, other in combinations(items, 2) if cover(one, other)]
+
+
+def hanging_out(nodes: list[dict[str, Any]], groups: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Nodes that lie in a group in part only, each with that group."""
+    pairs = product(nodes, groups)
+    return [(node["name"], group["name"]) for node, group in pairs if cover(node, group) and not is_inside(node, group)]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -59,8 +73,11 @@ def test_templates_open_from_the_browser(renderer: str, server: Server, browser:
         for template in TEMPLATES:
             nodes = opened(page, template.stem)
             assert len(nodes) == len(json.loads(template.read_text(encoding="utf-8"))["nodes"])
-            assert [node["type"] for node in nodes if node["missing"]] == [], template.stem
+            assert [node["name"] for node in nodes if node["missing"]] == [], template.stem
             assert overlapping(nodes) == [], template.stem
+            groups = page.evaluate(GROUPS)
+            assert overlapping(groups) == [], template.stem
+            assert hanging_out(nodes, groups) == [], template.stem
         assert page.errors == []
 
 
