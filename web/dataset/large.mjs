@@ -22,14 +22,14 @@ class Large {
     this.ways = el("span", { class: "danlu-group" });
     this.crops = this.toggle("dataset.crops", true);
     this.faces = this.toggle("dataset.faces", false);
-    const label = { placeholder: word("dataset.resolution"), "aria-label": word("dataset.resolution") };
-    const title = word("dataset.resolution_tooltip");
     const changed = ({ target }) => {
       this.resolution = target.value;
       this.show();
     };
-    const field = { class: "danlu-input", value: resolution === "auto" ? "" : resolution, size: 12, title, ...label };
-    this.field = el("input", { ...field, on: { change: changed } });
+    const value = resolution === "auto" ? "" : resolution;
+    const field = el("input", { class: "danlu-input", value, size: 12, on: { change: changed } });
+    const label = el("span", { class: "danlu-dim", text: word("dataset.resolution") });
+    this.field = el("label", { class: "danlu-group", title: word("dataset.resolution_tooltip") }, label, field);
   }
 
   toggle(key, on) {

@@ -20,9 +20,11 @@ export function trainerPanel(seen, failed) {
   return el("section", {}, head, text, lengths(tokens), sizes(fits, seen.buckets));
 }
 
+/** Without the columns that are empty in every row. */
 function table(keys, rows) {
-  const heads = el("tr", {}, keys.map((key) => el("th", { text: word(key), scope: "col" })));
-  const lines = rows.map((cells) => el("tr", {}, cells.map((text) => el("td", { text }))));
+  const used = (_, place) => rows.some((cells) => cells[place] !== "");
+  const heads = el("tr", {}, keys.filter(used).map((key) => el("th", { text: word(key), scope: "col" })));
+  const lines = rows.map((cells) => el("tr", {}, cells.filter(used).map((text) => el("td", { text }))));
   return el("table", { class: "danlu-table danlu-numbers" }, el("thead", {}, heads), el("tbody", {}, lines));
 }
 
