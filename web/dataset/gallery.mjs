@@ -5,16 +5,20 @@ import { word } from "../parts/words.mjs";
 import { Card } from "./card.mjs";
 import { Selection, target } from "./selection.mjs";
 
-/** Pixels between cards, and of name and caption below a thumbnail. */
+/** Pixels between cards, and of the name and four lines of caption below a thumbnail. */
 const GAP = 10;
-const TEXT = 112;
+const TEXT = 102;
 /** Rows that are kept ready above and below. */
 const SPARE = 2;
+
+/** How wide thumbnails are at first: wider on wide pages, within what a small file of one fills. */
+const usualSide = () => Math.round(Math.min(Math.max(180, window.innerWidth / 10), 250) / 10) * 10;
 
 export class Gallery {
   /** `large(place)` opens the large view, `drop()` moves the chosen pictures aside, `save(ns)` writes what was typed. */
   constructor(store, { large, drop, save }) {
-    Object.assign(this, { store, large, drop, save, side: 180, columns: 1, active: 0, rows: new Map(), frame: 0 });
+    Object.assign(this, { store, large, drop, save, side: usualSide(), columns: 1, active: 0, frame: 0 });
+    this.rows = new Map();
     this.selection = new Selection(store);
     this.inside = el("div", { class: "danlu-rows", role: "rowgroup" });
     this.empty = el("p", { class: "danlu-dim danlu-empty", text: word("dataset.nothing"), hidden: true });
