@@ -6,6 +6,8 @@ import { ask } from "./parts/dialog.mjs";
 import { addButton, executionId, root } from "./parts/graph.mjs";
 import { get, post, Refused, say } from "./parts/server.mjs";
 import { word } from "./parts/words.mjs";
+// Registered before this one, so that its buttons always stand above ours.
+import "./upload.js";
 
 const TYPE = "DANLU_DATASET";
 const ENCODER = "DanluEncodeDataset";
