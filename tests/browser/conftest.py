@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from danlu.tests.browser.fixtures import browser, page, template_models  # noqa: F401
 from danlu.tests.browser.training_page import open_training
 from danlu.tests.plugin_server import server  # noqa: F401
+from danlu.tests.server import Server
 
 
 @pytest.fixture
-def train_page(page: Any, template_models: None) -> Any:  # noqa: F811
-    """With the template that trains."""
+def train_page(page: Any, server: Server, template_models: None) -> Iterator[Any]:  # noqa: F811
+    """With the template that trains; what a test that fails leaves running is stopped."""
     open_training(page)
-    return page
+    yield page
+    if server.get("/queue")["queue_running"]:
+        server.interrupt()

@@ -121,11 +121,10 @@ def test_watch_reload_second_tab_finish_and_later(train_page: Any, server: Serve
     page.wait_for_function(f"() => !({DISABLED})().includes(true)")
     wait(page, lambda: state(page).get("heard", 0) >= 1)
     first = state(page)
-    # As many drawings as events, or a few events more: two that come within one frame of a busy page are one drawing.
+    # As many drawings as events, or more events: those that come within one frame of a busy page are one drawing.
     wait(page, lambda: state(page)["times"] >= first["times"] + DRAWN_POINTS)
     watched = state(page)
-    heard = watched["heard"] - first["heard"]
-    assert DRAWN_POINTS - 2 <= heard < 2 * DRAWN_POINTS, "the chart is drawn as events come"
+    assert watched["heard"] - first["heard"] >= DRAWN_POINTS - 2, "the chart is drawn as events come"
     assert watched["first"] == 1 and watched["points"] == watched["last"] > DRAWN_POINTS, "every step is in it"
     assert {"step", "average", "rate", "speed", "left", "memory"} == set(watched["numbers"])
     assert watched["numbers"]["step"].endswith(" / 5,000") and watched["numbers"]["memory"].startswith("RAM ")

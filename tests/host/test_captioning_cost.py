@@ -11,16 +11,18 @@ import pytest
 from danlu.bench.caption import compare
 
 LIMIT = 1.05
+TRIES = 4
 
 
 def test_the_nodes_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In processor time, in turns; once more where something else was at work: that only ever adds."""
+    """In processor time, in turns; again where something else was at work: that only ever adds."""
     for name in ("user_directory", "temp_directory"):  # which `compare` sets
         monkeypatch.setattr(folder_paths, name, getattr(folder_paths, name))
     found: list[dict[str, Any]] = []
-    for name in ("first", "again"):
-        (tmp_path / name).mkdir()
-        found.append(compare(tmp_path / name, rounds=3))
+    for turn in range(TRIES):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        found.append(compare(folder, rounds=3))
         if found[-1]["ratio"] <= LIMIT:
             break
     assert min(each["ratio"] for each in found) <= LIMIT, found
