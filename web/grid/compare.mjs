@@ -20,8 +20,9 @@ class Side extends ZoomWindow {
   place() {
     super.place();
     if (!this.size) return;
-    const empty = this.box().map((room, axis) => Math.max(0, (room - this.size[axis] * this.scale()) / 2));
-    ["across", "down"].forEach((name, axis) => this.name.style.setProperty(`--danlu-${name}`, `${empty[axis]}px`));
+    const [left, top] = this.drawn().at.map((place) => Math.max(0, place));
+    this.name.style.setProperty("--danlu-across", `${left}px`);
+    this.name.style.setProperty("--danlu-down", `${top}px`);
   }
 }
 

@@ -126,9 +126,8 @@ class View {
 
   /** Which of the two usual sizes the pictures have, if it is one of them. */
   markZoom() {
-    const { scale } = this.zoom;
-    this.fit.setAttribute("aria-pressed", scale === 0);
-    this.full.setAttribute("aria-pressed", scale === 1 / devicePixelRatio);
+    this.fit.setAttribute("aria-pressed", this.zoom.isFit());
+    this.full.setAttribute("aria-pressed", this.zoom.isFull());
   }
 
   roleTool(axis) {

@@ -180,10 +180,10 @@ class Chart {
  *
  * `options`, which `set` changes: `log` (y by powers of ten), `fit` (y not from 0 on), `legend`, `zoom` (by dragging),
  * `xName` ("step"), `empty` (what is said where there is no point), `label` (for screen readers).
- * `show({ series, marks })`: `series` of { name, colour, points: [[x, y], …] by x, dashed (true or lengths), alpha, width, dots, loose };
- * of a loose one single peaks are cut off. `marks` of { x, text, colour }: small triangles on the axis. A colour is CSS's
- * or the name of a variable ("--danlu-accent"). What was added to the same arrays is drawn after `changed()`; `close()`
- * when the canvas goes.
+ * `show({ series, marks })`: `series` of { name, colour, points: [[x, y], …] by x, dashed (true, or lengths), alpha,
+ * width, dots, loose }; of a loose one single peaks are cut off. `marks` of { x, text, colour }: small triangles on the
+ * axis. A colour is CSS's or the name of a variable ("--danlu-accent"). What was added to the same arrays is drawn after
+ * `changed()`; `close()` when the canvas goes.
  */
 export function makeChart(canvas, options = {}) {
   return new Chart(canvas, options);

@@ -5,6 +5,8 @@ const STEP = 1.25;
 const LARGEST = 16;
 /** Pixels that a pointer may move between press and release and still click. */
 const CLICK = 4;
+/** The scale at which a pixel of a picture is one of the screen. */
+const whole = () => 1 / devicePixelRatio;
 // On the elements, not in a style sheet: pictures are placed before that would be there.
 const WINDOW = { position: "relative", width: "100%", height: "100%", overflow: "hidden", touchAction: "none" };
 const IMAGE = { position: "absolute", top: 0, left: 0, maxWidth: "none", transformOrigin: "0 0", userSelect: "none" };
@@ -37,8 +39,16 @@ export class Zoom {
   }
 
   full() {
-    this.scale = 1 / devicePixelRatio;
+    this.scale = whole();
     this.changed();
+  }
+
+  isFit() {
+    return this.scale === 0;
+  }
+
+  isFull() {
+    return this.scale === whole();
   }
 
   /** The window that is measured by where none is named. */
@@ -129,20 +139,25 @@ export class ZoomWindow {
     return Math.max(this.zoom.scale, this.fitting());
   }
 
-  place() {
-    if (!this.size) return;
-    const scale = this.scale();
-    const [width, height] = this.size.map((side) => side * scale);
-    const [left, top] = [width, height].map((side, axis) => {
+  /** Of the picture, in pixels of the window: { size: [width, height], at: [left, top] }. */
+  drawn() {
+    const size = this.size.map((side) => side * this.scale());
+    const at = size.map((side, axis) => {
       const room = this.box()[axis];
       const wanted = room / 2 - (axis ? this.zoom.y : this.zoom.x) * side;
       return side <= room ? (room - side) / 2 : Math.min(0, Math.max(room - side, wanted));
     });
+    return { size, at };
+  }
+
+  place() {
+    if (!this.size) return;
+    const { size: [width, height], at: [left, top] } = this.drawn();
     Object.assign(this.image.style, {
       width: `${width}px`,
       height: `${height}px`,
       transform: `translate(${left}px, ${top}px)`,
-      imageRendering: scale * devicePixelRatio >= 3 ? "pixelated" : "auto",
+      imageRendering: this.scale() >= 3 * whole() ? "pixelated" : "auto",
     });
   }
 

@@ -28,8 +28,8 @@ export const when = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleStr
 
 /** Each value with those around it: steps that are few are so noisy that no line could be read. */
 function smooth(values) {
-  const around = (i) => values.slice(Math.max(0, i - REACH), i + REACH + 1);
-  return values.map((_, i) => around(i).reduce((sum, value) => sum + value, 0) / around(i).length);
+  const mean = (some) => some.reduce((sum, value) => sum + value, 0) / some.length;
+  return values.map((_, i) => mean(values.slice(Math.max(0, i - REACH), i + REACH + 1)));
 }
 
 /** How the loss went, as a line of a finger's breadth; single peaks do not press the rest flat. */
